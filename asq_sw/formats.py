@@ -196,7 +196,7 @@ class WeightFormat:
 
     @cached_property
     def _magnitudes(self) -> tuple[NDArray[np.float64], list[int] | None]:
-        """Magnitude by magnitude field, largest 1: as floats, and exactly as integers where the grid is rational."""
+        """Magnitude by magnitude field: as floats, largest 1, and as integers where the grid is rational."""
         fields = 1 << self.magnitude_bits
         if self.grid in _SQRT2_GRIDS:
             floats = np.zeros(fields)
@@ -415,7 +415,7 @@ class WeightFormat:
             dtype=dtype,
         ).reshape(len(distinct), 1 << self.storage_bits)
         result = table[row.reshape(a.shape), codes]
-        return result[()] if np.ndim(result) == 0 else result
+        return result
 
     def max_product(self, magnitude: int) -> int:
         """Largest |product| of an activation of that magnitude with any code (unused codes included)."""
