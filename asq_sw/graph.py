@@ -160,7 +160,7 @@ class Graph:
 
 
 def window_output(size: tuple[int, int], node: Node, where: str = "") -> tuple[int, int]:
-    """Output (height, width) of a window, along each axis ``(n + pads - dilation*(k-1) - 1) // stride + 1``."""
+    """Output (height, width) of a window: ``(n + pads - dilation*(k-1) - 1) // stride + 1`` on each axis."""
     kernel, stride = node["kernel"], node["stride"]
     top, left, bottom, right = node["padding"]
     dilation = node.attrs.get("dilation", (1, 1))
