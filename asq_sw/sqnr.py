@@ -1,8 +1,8 @@
 """Quantization error of a weight grid on Gaussian and Laplacian weights, in closed form.
 
 The signal is a weight of zero mean and unit variance (times an activation, where the table's rounding
-counts). A cell of the grid is the interval of weights that round to one level, so the mean squared error is a sum of
-truncated moments of the density: no sampling, no seed.
+counts). A cell of the grid is the interval of weights that round to one level, so the mean squared error is a
+sum of truncated moments of the density: no sampling, no seed.
 """
 
 from __future__ import annotations
