@@ -1,0 +1,56 @@
+"""Collect, draw and write the report: index.html, report.json and the CSV files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from asq_sw.files import writable_folder, write_text
+from asq_sw.provenance import provenance
+from reports import quick
+from reports.page import render
+from reports.tables import write_csv
+
+
+def build_quick(
+    folder: str | os.PathLike[str],
+    options: quick.QuickOptions | None = None,
+    step: Callable[[str], None] = lambda message: None,
+) -> Path:
+    """Make the quick report in ``folder``; returns the page's path.
+
+    Everything is computed before the first file is written, and each file is written whole.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written (checked first) or an option is out of range.
+    """
+    from sim.energy import sources
+
+    options = options or quick.QuickOptions()
+    target = writable_folder(folder)
+    units = quick.measured_units(options, step)
+    totals, layers = quick.simulated(options, units, step)
+    step("computing the quantization error")
+    errors = quick.quantization_rows()
+    data = {
+        "provenance": provenance(),
+        "options": asdict(options),
+        "verdicts": quick.verdicts(units, errors),
+        "units": units,
+        "totals": totals,
+        "layers": layers,
+        "sqnr": errors,
+        "energy_sources": sources(),
+    }
+    step("drawing")
+    page = render(data)
+    for name in ("units", "totals", "layers", "sqnr"):
+        write_csv(target / f"{name}.csv", data[name])  # type: ignore[arg-type]
+    write_text(target / "report.json", json.dumps(data, indent=1, sort_keys=False) + "\n")
+    write_text(target / "index.html", page)
+    return target / "index.html"
