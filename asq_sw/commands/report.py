@@ -8,7 +8,7 @@ import click
 @click.command(
     "report",
     epilog="Example: asq report --quick -o report",
-    help="Write the cross-check of throughput, area, energy and error as one HTML page with its data beside it.",
+    help="Write the cross-check of throughput, area, energy and error as one HTML page, with its data.",
 )
 @click.option("--quick", is_flag=True, help="Built-in networks and netlists only, in a minute; no training.")
 @click.option("-o", "--output", "folder", default="report", show_default=True, help="Folder to write.")

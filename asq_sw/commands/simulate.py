@@ -1,0 +1,79 @@
+"""``asq simulate``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from asq_sw.formats import GRIDS
+
+
+@click.command(
+    "simulate",
+    epilog="Example: asq simulate resnet18 --rows 32 --cols 32 --grid post --wbits 4 --abits 4",
+    help="Cycles, utilization, traffic and energy of NETWORK by layer: a built-in name (resnet18, resnet20, "
+    "mobilenet_v2, ...), an .onnx file, or a SCALE-Sim topology .csv (convolutions or M,N,K GEMMs).",
+)
+@click.argument("network")
+@click.option("--rows", type=int, help="Rows of the array.  [default: 32]")
+@click.option("--cols", type=int, help="Columns of the array.  [default: 32]")
+@click.option(
+    "--dataflow", type=click.Choice(["ws", "os", "is"]), help="What stays in the array.  [default: ws]"
+)
+@click.option("--grid", type=click.Choice(GRIDS), help="Weight grid.  [default: post]")
+@click.option("--wbits", type=int, help="Weight bits, 2 to 8.  [default: 4]")
+@click.option("--abits", type=int, help="Activation bits, 2 to 8.  [default: 4]")
+@click.option("--frac-bits", type=int, help="Fractional bits of the sqrt(2) table.")
+@click.option("--clock-mhz", type=float, help="Clock, MHz.  [default: 500]")
+@click.option("--batch", default=1, show_default=True, type=click.IntRange(min=1), help="Images at once.")
+@click.option("--config", type=click.Path(), help="TOML file of the machine; options override it.")
+@click.option("--scalesim-cfg", type=click.Path(), help="SCALE-Sim .cfg: its machine and its conventions.")
+@click.option("--csv", "csv_dir", type=click.Path(), help="Folder for CSV reports.")
+@click.option("--json", "json_path", type=click.Path(), help="JSON file, - for standard output.")
+def command(
+    network: str,
+    batch: int,
+    config: str | None,
+    scalesim_cfg: str | None,
+    csv_dir: str | None,
+    json_path: str | None,
+    **machine: Any,
+) -> None:
+    from asq_sw.files import writable_folder, write_text
+
+    if csv_dir is not None:
+        writable_folder(csv_dir)
+    if scalesim_cfg is not None:
+        given = sorted(f"--{k.replace('_', '-')}" for k, v in machine.items() if v is not None)
+        if given or config is not None:
+            raise click.UsageError(
+                f"--scalesim-cfg is the whole machine, expected no {(given or ['--config'])[0]}"
+            )
+        _scalesim(network, scalesim_cfg, csv_dir, json_path)
+        return
+    from sim import Accelerator, simulate
+    from sim.report import layer_csv, summary
+
+    changes = {key: value for key, value in machine.items() if value is not None}
+    accelerator = Accelerator.from_toml(config, **changes) if config else Accelerator(**changes)
+    result = simulate(network, accelerator, batch)
+    if csv_dir is not None:
+        write_text(Path(csv_dir) / f"{result.network}_layers.csv", layer_csv(result))
+    if json_path is not None:
+        write_text(json_path, json.dumps(result.to_json(), indent=1))
+    if json_path != "-":
+        click.echo(summary(result))
+
+
+def _scalesim(network: str, cfg: str, csv_dir: str | None, json_path: str | None) -> None:
+    from asq_sw.files import write_text
+    from sim import scalesim
+
+    result = scalesim.simulate(network, cfg, csv_dir)
+    if json_path is not None:
+        write_text(json_path, json.dumps(result.to_json(), indent=1))
+    if json_path != "-":
+        click.echo(scalesim.summary(result))

@@ -1,0 +1,112 @@
+"""The accelerator's configuration: validated, from Python or TOML."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from asq_sw.errors import InputError
+from asq_sw.formats import ActivationFormat, WeightFormat
+
+DATAFLOWS = ("ws", "os", "is")
+
+
+class Accelerator(BaseModel):
+    """A systolic array with its scratchpads and its DRAM.
+
+    Attributes
+    ----------
+    rows, cols : int
+        Processing elements.
+    dataflow : str
+        ``ws``, ``os`` or ``is``: which operand stays in the array.
+    grid, wbits, frac_bits : weight format (see :class:`asq_sw.formats.WeightFormat`)
+    abits : int
+        Bits of an activation, 2 to 8.
+    clock_mhz : float
+    ifmap_kib, filter_kib, ofmap_kib : float
+        Capacity of each scratchpad, KiB; half of each holds the data in use, half is being filled or emptied.
+    dram_gb_per_s : float
+        DRAM bandwidth, 1e9 bytes a second. The default is one LPDDR4-3200 x32 channel (JESD209-4).
+    node : str
+        Cell library whose measured processing element gives the energy per MAC.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows: int = Field(32, ge=1, le=4096)
+    cols: int = Field(32, ge=1, le=4096)
+    dataflow: Literal["ws", "os", "is"] = "ws"
+    grid: str = "post"
+    wbits: int = 4
+    abits: int = Field(4, ge=2, le=8)
+    frac_bits: int | None = None
+    clock_mhz: float = Field(500.0, gt=0)
+    ifmap_kib: float = Field(128.0, gt=0)
+    filter_kib: float = Field(128.0, gt=0)
+    ofmap_kib: float = Field(128.0, gt=0)
+    dram_gb_per_s: float = Field(12.8, gt=0)
+    node: str = "nangate45"
+
+    def __init__(self, **values: Any):
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise InputError(_sentence(error)) from None
+        WeightFormat(self.grid, self.wbits, self.frac_bits)
+
+    @property
+    def weight(self) -> WeightFormat:
+        return WeightFormat(self.grid, self.wbits, self.frac_bits)
+
+    @property
+    def activation(self) -> ActivationFormat:
+        return ActivationFormat(self.abits)
+
+    @property
+    def pes(self) -> int:
+        return self.rows * self.cols
+
+    @property
+    def dram_bytes_per_cycle(self) -> float:
+        return 1e3 * self.dram_gb_per_s / self.clock_mhz
+
+    @classmethod
+    def from_toml(cls, path: str | os.PathLike[str], **changes: Any) -> Accelerator:
+        """Read a TOML file of the attributes above; ``changes`` override it.
+
+        Raises
+        ------
+        InputError
+            Naming the file and the field.
+        """
+        try:
+            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: is not TOML ({error})") from error
+        try:
+            return cls(**{**values, **changes})
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+
+    def to_toml(self) -> str:
+        """The configuration as TOML that :meth:`from_toml` reads back."""
+        lines = []
+        for name, value in self.model_dump(exclude_none=True).items():
+            lines.append(f'{name} = "{value}"' if isinstance(value, str) else f"{name} = {value}")
+        return "\n".join(lines) + "\n"
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first thing wrong, as one sentence that names the field."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"{field} is not a field, expected one of {', '.join(Accelerator.model_fields)}"
+    return f"{field} is {first['input']!r}, expected {first['msg'][0].lower()}{first['msg'][1:]}"

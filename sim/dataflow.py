@@ -1,0 +1,165 @@
+"""Closed-form cycles, folds and traffic of a layer on a systolic array: the one place of the formulas.
+
+A layer is ``groups`` products of (m, k) by (k, n) (see :class:`sim.workload.Layer`). A *fold* is one filling
+of the array. Cycles per fold, with R rows and C columns:
+
+========= =================================== ============================ =========================
+dataflow  folds                               cycles per fold              kept in the array
+========= =================================== ============================ =========================
+ws        ceil(k/R) * ceil(n/C)               R + m + R + C - 2            R x C weights
+is        ceil(k/R) * ceil(m/C)               R + n + R + C - 2            R x C input values
+os        ceil(m/R) * ceil(n/C)               k + R + C - 2                R x C sums
+========= =================================== ============================ =========================
+
+The first R of ws and is load the array; R + C - 2 is the skew of filling and draining. Folds do not overlap.
+SCALE-Sim (Samajdar et al., ISPASS 2020) counts the same and reports the index of the last cycle, which is one
+less than ours. Groups run one after another: a depthwise layer has one filter a group, so in ws it uses one
+column of the array.
+
+DRAM traffic, with every operand packed at its own bit-width:
+
+- Half of a scratchpad holds the data in use. The stationary operand is read from DRAM once, the streamed one
+  once if it fits, else once per outer fold. Output is written once at the activations' width.
+- Partial sums wait in the ofmap scratchpad for the next k-fold. If those of one column fold do not fit, the
+  layer either runs in parts of fewer rows (the stationary operand is read again for each part unless it fits)
+  or writes them to DRAM and reads them back, at the accumulator's width: whichever moves fewer bits.
+  Reloading the array for a further part is taken to be hidden.
+- DRAM works while the array works: a layer takes the longer of the two, and the difference is stall.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+WS, OS, IS = 0, 1, 2
+CODES = {"ws": WS, "os": OS, "is": IS}
+
+# Columns of a layer's row, of a machine's row and of a result's row in :func:`evaluate`.
+LAYER_FIELDS = ("m", "n", "k", "groups", "ifmap_elements", "filter_elements", "ofmap_elements")
+MACHINE_FIELDS = (
+    "rows", "cols", "dataflow", "storage_bits", "abits", "psum_bits",
+    "ifmap_bytes", "filter_bytes", "ofmap_bytes", "dram_bytes_per_cycle",
+)  # fmt: skip
+RESULT_FIELDS = (
+    "folds", "compute_cycles", "stall_cycles", "mapped_pes",
+    "sram_ifmap_reads", "sram_filter_reads", "sram_psum_reads", "sram_ofmap_writes",
+    "dram_read_bits", "dram_write_bits",
+)  # fmt: skip
+
+
+@njit(inline="always")
+def _ceil(a, b):
+    return (a + b - 1) // b
+
+
+@njit(inline="always")
+def _psum_traffic(
+    fold_k, outer, outputs, resident, psum_bits, psum_bytes,
+    kept_bits, kept_bytes, streamed_bits, streamed_bytes,
+):  # fmt: skip
+    """(bits of partial sums spilled each way, bits of operands read) when an operand is kept in the array.
+
+    ``resident`` sums of one column fold wait for the next k-fold; ``outer`` column folds stream the other
+    operand past the array; ``kept`` is the operand in the array.
+    """
+    passes = 1 if streamed_bits <= 4 * streamed_bytes else outer
+    whole = kept_bits + passes * streamed_bits
+    if fold_k == 1 or resident * psum_bits <= 4 * psum_bytes:
+        return 0, whole
+    parts = _ceil(resident * psum_bits, 4 * psum_bytes)
+    again = 1 if kept_bits <= 4 * kept_bytes else parts
+    passes = 1 if streamed_bits <= 4 * streamed_bytes * parts else outer
+    split = again * kept_bits + passes * streamed_bits
+    spilled = (fold_k - 1) * outputs * psum_bits
+    if split <= whole + 2 * spilled:
+        return 0, split
+    return spilled, whole
+
+
+@njit(cache=True, inline="always")
+def layer_cost(
+    m, n, k, groups, ifmap, filters, ofmap,
+    rows, cols, dataflow, wbits, abits, psum_bits, ifmap_bytes, filter_bytes, ofmap_bytes, bandwidth,
+):  # fmt: skip
+    """All figures of one layer on one machine, in the order of :data:`RESULT_FIELDS`; tens of ns.
+
+    Integers (int64) but ``bandwidth`` (bytes per cycle). ``mapped_pes`` is the sum over folds of the
+    processing elements that hold an operand.
+    """
+    fold_k, fold_n, fold_m = _ceil(k, rows), _ceil(n, cols), _ceil(m, cols)
+    if dataflow == WS:
+        folds, per_fold = fold_k * fold_n, 2 * rows + cols + m - 2
+        mapped = k * n
+        ifmap_reads, filter_reads, writes = fold_n * m * k, k * n, fold_k * m * n
+        spilled, moved = _psum_traffic(
+            fold_k, fold_n, groups * m * n, m * min(n, cols), psum_bits, ofmap_bytes,
+            filters * wbits, filter_bytes, ifmap * abits, ifmap_bytes,
+        )  # fmt: skip
+    elif dataflow == IS:
+        folds, per_fold = fold_k * fold_m, 2 * rows + cols + n - 2
+        mapped = k * m
+        ifmap_reads, filter_reads, writes = m * k, fold_m * n * k, fold_k * m * n
+        spilled, moved = _psum_traffic(
+            fold_k, fold_m, groups * m * n, n * min(m, cols), psum_bits, ofmap_bytes,
+            ifmap * abits, ifmap_bytes, filters * wbits, filter_bytes,
+        )  # fmt: skip
+    else:
+        fold_m = _ceil(m, rows)
+        folds, per_fold = fold_m * fold_n, k + rows + cols - 2
+        mapped = m * n
+        ifmap_reads, filter_reads, writes = fold_n * m * k, fold_m * n * k, m * n
+        # Either operand may be the outer loop's: take the order that moves fewer bits.
+        ifmap_bits, filter_bits, spilled = ifmap * abits, filters * wbits, 0
+        again = min((fold_m - 1) * filter_bits, (fold_n - 1) * ifmap_bits)
+        if ifmap_bits <= 4 * ifmap_bytes or filter_bits <= 4 * filter_bytes:
+            again = 0
+        moved = ifmap_bits + filter_bits + again
+    read_bits = moved + spilled
+    write_bits = ofmap * abits + spilled
+    compute = groups * folds * per_fold
+    dram = np.int64(np.ceil((read_bits + write_bits) / (8 * bandwidth)))
+    stall = max(dram - compute, 0)
+    return (
+        groups * folds, compute, stall, groups * mapped,
+        groups * ifmap_reads, groups * filter_reads, groups * (writes - m * n), groups * writes,
+        read_bits, write_bits,
+    )  # fmt: skip
+
+
+@njit(cache=True, parallel=True)
+def evaluate(layers, machines, bandwidths, out):
+    """Every layer on every machine.
+
+    Parameters
+    ----------
+    layers : int64 (L, 7)
+        Rows of :data:`LAYER_FIELDS`.
+    machines : int64 (P, 9)
+        Rows of :data:`MACHINE_FIELDS` but the last.
+    bandwidths : float64 (P,)
+        Bytes per cycle.
+    out : int64 (P, L, 10)
+        Filled with rows of :data:`RESULT_FIELDS`.
+    """
+    for p in prange(machines.shape[0]):
+        for i in range(layers.shape[0]):
+            row = layer_cost(
+                layers[i, 0], layers[i, 1], layers[i, 2], layers[i, 3],
+                layers[i, 4], layers[i, 5], layers[i, 6],
+                machines[p, 0], machines[p, 1], machines[p, 2], machines[p, 3], machines[p, 4],
+                machines[p, 5], machines[p, 6], machines[p, 7], machines[p, 8], bandwidths[p],
+            )  # fmt: skip
+            for j in numba.literal_unroll((0, 1, 2, 3, 4, 5, 6, 7, 8, 9)):
+                out[p, i, j] = row[j]
+
+
+def evaluate_one(
+    layers: NDArray[np.int64], machine: NDArray[np.int64], bandwidth: float
+) -> NDArray[np.int64]:
+    """:func:`evaluate` on one machine; int64 (L, 10)."""
+    out = np.empty((1, len(layers), len(RESULT_FIELDS)), np.int64)
+    evaluate(layers, machine[None, :], np.array([bandwidth]), out)
+    return out[0]

@@ -1,0 +1,110 @@
+"""A simulation's figures as a table for people and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sim.simulate import SimulationResult
+
+
+def render(table: Table) -> str:
+    """A rich table as plain text, wide enough for a pipe."""
+    console = Console(file=io.StringIO(), width=140, color_system=None)
+    console.print(table)
+    return console.file.getvalue().rstrip("\n")  # type: ignore[attr-defined]
+
+
+def summary(result: SimulationResult) -> str:
+    """Table by layer and a line of totals that says what limits the network."""
+    table = Table(title=_title(result), title_justify="left", box=None, pad_edge=False)
+    for name in (
+        "layer",
+        "kind",
+        "m",
+        "n",
+        "k",
+        "MACs",
+        "cycles",
+        "stall",
+        "util.",
+        "mapped",
+        "DRAM kB",
+        "energy nJ",
+    ):
+        table.add_column(name, justify="left" if name in ("layer", "kind") else "right")
+    for layer in result.layers:
+        table.add_row(
+            layer.name,
+            layer.kind if layer.groups == 1 or layer.kind == "depthwise" else f"{layer.kind} x{layer.groups}",
+            str(layer.m),
+            str(layer.n),
+            str(layer.k),
+            f"{layer.macs:,}",
+            f"{layer.total_cycles:,}",
+            f"{layer.stall_cycles:,}",
+            f"{100 * layer.utilization:.1f}%",
+            f"{100 * layer.mapping_efficiency:.1f}%",
+            f"{(layer.dram_read_bytes + layer.dram_write_bytes) / 1e3:,.1f}",
+            f"{sum(layer.energy_pj.values()) / 1e3:,.1f}",
+        )
+    t = result.total
+    energy = t["energy_pj"]
+    whole = sum(energy.values())
+    shares = ", ".join(f"{part} {100 * value / whole:.0f}%" for part, value in energy.items())
+    return "\n".join(
+        [
+            render(table),
+            "",
+            f"{t['total_cycles']:,} cycles ({t['stall_cycles']:,} stalled), {1e3 * t['latency_s']:.3f} ms, "
+            f"{t['images_per_s']:.1f} images/s, {t['tops']:.3f} TOPS, {t['tops_per_w']:.2f} TOPS/W",
+            f"utilization {100 * t['utilization']:.1f}% (mapping {100 * t['mapping_efficiency']:.1f}%), "
+            f"energy {whole / 1e6:.1f} uJ: {shares}",
+            _limit(result),
+        ]
+    )
+
+
+def _title(result: SimulationResult) -> str:
+    a = result.accelerator
+    return (
+        f"{result.network}: {a.rows}x{a.cols} {a.dataflow}, {a.grid} {a.wbits}-bit weights, {a.abits}-bit "
+        f"activations, {a.clock_mhz:g} MHz, batch {result.batch}"
+    )
+
+
+def _limit(result: SimulationResult) -> str:
+    stalled = [layer for layer in result.layers if layer.stall_cycles]
+    slowest = max(result.layers, key=lambda layer: layer.total_cycles)
+    share = 100 * slowest.total_cycles / result.total["total_cycles"]
+    if stalled:
+        head = (
+            f"limited by DRAM in {len(stalled)} of {len(result.layers)} layers and by the array in the rest"
+        )
+    else:
+        head = "limited by the array in every layer"
+    return f"{head}; {slowest.name} takes {share:.0f}% of the time"
+
+
+def layer_csv(result: SimulationResult) -> str:
+    """One row per layer, with the JSON's names (nested ones joined by a dot)."""
+    rows = [_flat(layer) for layer in result.to_json()["layers"]]
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def _flat(record: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in record.items():
+        if isinstance(value, dict):
+            flat.update({f"{key}.{inner}": v for inner, v in value.items()})
+        else:
+            flat[key] = value
+    return flat

@@ -1,0 +1,259 @@
+"""Layers as the simulator sees them: shapes, and the matrix product that each one is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from asq_sw import models
+from asq_sw.errors import InputError
+from asq_sw.graph import Graph, Node
+
+MAC_KINDS = ("conv", "depthwise", "fc", "gemm")
+OTHER_KINDS = ("pool", "add")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a workload.
+
+    A convolution is ``groups`` matrix products of (m, k) by (k, n): m output pixels, k products per output,
+    n filters. A fully connected layer or GEMM is a 1 x 1 convolution with one product.
+
+    Attributes
+    ----------
+    name, kind : str
+        ``kind``: conv, depthwise (groups = in_c = out_c), fc, gemm; or pool, add, which do no products.
+    in_h, in_w, in_c : int
+        Input map, without padding. A GEMM of m rows has ``in_h = m``, ``in_w = 1``.
+    out_c : int
+        Filters, over all groups.
+    kernel, stride, dilation : (int, int)
+        Height and width.
+    padding : (int, int, int, int)
+        Top, left, bottom, right.
+    groups, batch : int
+    inputs : int
+        Maps of this shape that are read (2 for a residual add).
+    """
+
+    name: str
+    kind: str
+    in_h: int
+    in_w: int
+    in_c: int
+    out_c: int
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    batch: int = 1
+    inputs: int = 1
+
+    def __post_init__(self) -> None:
+        where = f"layer {self.name}"
+        if self.kind not in MAC_KINDS + OTHER_KINDS:
+            raise InputError(
+                f"{where}: kind is {self.kind!r}, expected one of {', '.join(MAC_KINDS + OTHER_KINDS)}"
+            )
+        for field in fields(self):
+            if field.name in ("name", "kind"):
+                continue
+            value = getattr(self, field.name)
+            low = 0 if field.name == "padding" else 1
+            for number in value if isinstance(value, tuple) else (value,):
+                if isinstance(number, bool) or int(number) != number or number < low:
+                    raise InputError(
+                        f"{where}: {field.name} is {value}, expected whole numbers of at least {low}"
+                    )
+        if self.in_c % self.groups or self.out_c % self.groups:
+            raise InputError(
+                f"{where}: groups is {self.groups}, expected a divisor of {self.in_c} input and {self.out_c} "
+                "output channels"
+            )
+        if self.out_h < 1 or self.out_w < 1:
+            raise InputError(
+                f"{where}: the {self.kernel[0]}x{self.kernel[1]} filter is larger than the padded "
+                f"{self.in_h}x{self.in_w} input, expected it to fit"
+            )
+
+    def _out(self, axis: int) -> int:
+        size = (self.in_h, self.in_w)[axis] + self.padding[axis] + self.padding[axis + 2]
+        span = size - self.dilation[axis] * (self.kernel[axis] - 1) - 1
+        return span // self.stride[axis] + 1 if span >= 0 else 0
+
+    @property
+    def out_h(self) -> int:
+        return self._out(0)
+
+    @property
+    def out_w(self) -> int:
+        return self._out(1)
+
+    @property
+    def is_mac(self) -> bool:
+        """Whether the layer runs on the array."""
+        return self.kind in MAC_KINDS
+
+    @property
+    def m(self) -> int:
+        """Output pixels over the batch (T); the product's rows."""
+        return self.batch * self.out_h * self.out_w
+
+    @property
+    def n(self) -> int:
+        """Filters per group; the product's columns. 0 for a layer without products."""
+        return self.out_c // self.groups if self.is_mac else 0
+
+    @property
+    def k(self) -> int:
+        """Products per output; 0 for a layer without products."""
+        return self.kernel[0] * self.kernel[1] * (self.in_c // self.groups) if self.is_mac else 0
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates over all groups and the batch."""
+        return self.groups * self.m * self.n * self.k
+
+    @property
+    def ifmap_elements(self) -> int:
+        """Input values, without padding, over the batch."""
+        return self.batch * self.in_h * self.in_w * self.in_c * self.inputs
+
+    @property
+    def filter_elements(self) -> int:
+        return self.groups * self.n * self.k
+
+    @property
+    def ofmap_elements(self) -> int:
+        """Output values over the batch."""
+        return self.m * self.out_c
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A network as layers in the order in which they run."""
+
+    name: str
+    layers: tuple[Layer, ...]
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise InputError(f"network {self.name} has no layer, expected at least one")
+
+    @property
+    def mac_layers(self) -> tuple[Layer, ...]:
+        return tuple(layer for layer in self.layers if layer.is_mac)
+
+    @property
+    def macs(self) -> int:
+        return sum(layer.macs for layer in self.layers)
+
+
+def from_graph(graph: Graph, batch: int = 1) -> Workload:
+    """Layers of a network: the ones with products, pooling and adds (the rest is fused into them)."""
+    layers = [layer for node in graph if (layer := _layer(graph, node, batch)) is not None]
+    return Workload(graph.name, tuple(layers))
+
+
+def _layer(graph: Graph, node: Node, batch: int) -> Layer | None:
+    if node.op == "linear":
+        (features,) = graph.in_shape(node)
+        return Layer(node.name, "fc", 1, 1, features, node["out_features"], batch=batch)
+    if node.op == "conv":
+        channels, height, width = graph.in_shape(node)
+        depthwise = node["groups"] > 1 and node["groups"] == channels == node["out_channels"]
+        return Layer(
+            node.name,
+            "depthwise" if depthwise else "conv",
+            height,
+            width,
+            channels,
+            node["out_channels"],
+            node["kernel"],
+            node["stride"],
+            node["padding"],
+            node["dilation"],
+            node["groups"],
+            batch,
+        )
+    if node.op in ("maxpool", "avgpool", "global_avgpool"):
+        channels, height, width = graph.in_shape(node)
+        if node.op == "global_avgpool":
+            window = (height, width)
+            return Layer(node.name, "pool", height, width, channels, channels, window, batch=batch)
+        return Layer(
+            node.name, "pool", height, width, channels, channels,
+            node["kernel"], node["stride"], node["padding"], batch=batch,
+        )  # fmt: skip
+    if node.op == "add":
+        shape = graph.in_shape(node)
+        channels, height, width = shape if len(shape) == 3 else (math.prod(shape), 1, 1)
+        return Layer(
+            node.name, "add", height, width, channels, channels, batch=batch, inputs=len(node.inputs)
+        )
+    return None
+
+
+def gemm(name: str, m: int, n: int, k: int) -> Layer:
+    """An (m, k) by (k, n) matrix product."""
+    return Layer(name, "gemm", m, 1, k, n)
+
+
+def load(network: str, batch: int = 1) -> Workload:
+    """A workload by built-in name, or from an ``.onnx`` file or a SCALE-Sim topology ``.csv``.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, a file that is not there, or one that is not what its name says.
+    """
+    suffix = Path(network).suffix.lower()
+    if suffix == ".onnx":
+        from asq_sw.interop.onnx import read_onnx
+
+        return from_graph(read_onnx(network)[0], batch)
+    if suffix == ".csv":
+        return from_topology(network, batch)
+    if network not in models.MODELS:
+        raise InputError(
+            f"network {network!r} is unknown, expected one of {', '.join(models.MODELS)}, "
+            "an .onnx file or a SCALE-Sim topology .csv"
+        )
+    return from_graph(models.build(network), batch)
+
+
+def from_topology(path: str, batch: int = 1) -> Workload:
+    """Layers of a SCALE-Sim topology file (convolutions or GEMMs, told apart by the header).
+
+    SCALE-Sim has no padding, but counts a last window that the input only partly fills: its output has
+    ``ceil((H - R + stride) / stride)`` rows. That window is padded here, so that the shapes are its own.
+    """
+    from asq_sw.interop.scalesim import ConvRow, read_topology
+
+    layers: list[Layer] = []
+    for row in read_topology(path):
+        if not isinstance(row, ConvRow):
+            layers.append(gemm(row.name, row.m * batch, row.n, row.k))
+            continue
+        kernel, stride = (row.filter_h, row.filter_w), (row.stride_h, row.stride_w)
+        ends = [
+            -(size - k) % s for size, k, s in zip((row.ifmap_h, row.ifmap_w), kernel, stride, strict=True)
+        ]
+        layers.append(
+            Layer(
+                row.name,
+                "conv",
+                row.ifmap_h,
+                row.ifmap_w,
+                row.channels,
+                row.filters,
+                kernel,
+                stride,
+                (0, 0, ends[0], ends[1]),
+                batch=batch,
+            )
+        )
+    return Workload(Path(path).stem, tuple(layers))
