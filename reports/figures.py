@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -27,7 +27,7 @@ GRID_COLOURS = {
 }
 PART_COLOURS = {"mac": "#0072B2", "sram": "#E69F00", "dram": "#999999", "leakage": "#CC79A7"}
 PART_NAMES = {"mac": "MAC", "sram": "SRAM", "dram": "DRAM", "leakage": "Leakage"}
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -50,7 +50,7 @@ def to_svg(figure: Figure, name: str) -> str:
     return text[text.index("<svg") :]
 
 
-def grouped_bars(axis: Any, groups: Sequence[str], series: dict[str, Sequence[float]], label: str) -> None:
+def grouped_bars(axis: Any, groups: Sequence[str], series: Mapping[str, Sequence[float]], label: str) -> None:
     """Bars by group, one colour per grid; missing values (nan) leave a gap."""
     width = 0.8 / len(series)
     x = np.arange(len(groups))

@@ -33,7 +33,7 @@ def counted(m: int, n: int, k: int, rows: int, cols: int, flow: str) -> dict[str
     """Run the array's schedule event by event, from the definition of a systolic array.
 
     Stationary flows: the array is loaded a row a cycle; then step t of row r enters at cycle t + r and
-    moves one column a cycle. Output-stationary: operands of step t enter row r at t + r and column c at t + c.
+    moves one column a cycle. Output-stationary: operands of step t enter row r at t + r, column c at t + c.
     """
     stationary = flow != "os"
     across, along = {"ws": (n, m), "is": (m, n), "os": (n, k)}[flow]
@@ -115,12 +115,12 @@ def test_partial_sums_split_the_layer_or_spill() -> None:
     """Two k-folds, 100 x 8 sums of 24 bits = 2400 bytes waiting."""
     fits = cost(100, 8, 16, 8, 8, "ws", buffers=(4096, 4096, 4800))
     assert fits["dram_write_bits"] == 100 * 8 * 4
-    # Half of 2400 bytes holds half of them: two parts, and the 512 bits of weights fit: nothing is read again.
+    # Half of 2400 bytes holds half of them: two parts; the 512 bits of weights fit, nothing is read again.
     assert cost(100, 8, 16, 8, 8, "ws", buffers=(4096, 4096, 2400)) == fits
     # Weights that do not fit are read once a part.
     split = cost(100, 8, 16, 8, 8, "ws", buffers=(4096, 32, 2400))
     assert split["dram_read_bits"] == fits["dram_read_bits"] + 8 * 16 * 4
-    # A scratchpad of 2 bytes would need 2400 parts: spilling 19200 bits each way is cheaper than 2399 reloads.
+    # 2 bytes would need 2400 parts: spilling 19200 bits each way is cheaper than 2399 reloads.
     spilled = cost(100, 8, 16, 8, 8, "ws", buffers=(4096, 32, 2))
     assert spilled["dram_write_bits"] == fits["dram_write_bits"] + 100 * 8 * 24
     assert spilled["dram_read_bits"] == fits["dram_read_bits"] + 100 * 8 * 24
