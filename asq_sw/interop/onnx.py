@@ -167,6 +167,8 @@ class _Reader:
             if axes is None or sorted(a % 4 for a in axes) != [2, 3]:
                 raise self._fail(node, f"averages over axes {axes}, expected height and width")
             self._add(node, "global_avgpool", {}, inputs[0])
+            if not attrs.get("keepdims", 1):
+                self._add(node, "flatten", {}, self.nodes[-1].name)
         elif kind == "Slice":
             starts, axes, steps = (self._constant(node, i).tolist() for i in (1, 3, 4))
             if axes != [2, 3] or starts != [0, 0] or steps[0] != steps[1]:
