@@ -1,0 +1,79 @@
+"""``asq verilog``."""
+
+from __future__ import annotations
+
+import click
+
+from asq_sw.formats import GRIDS, WeightFormat
+
+ARRAY_SIDE = 32
+
+
+@click.command(
+    "verilog",
+    epilog="Example: asq verilog pe --grid post --wbits 4 --abits 4 -o pe.v",
+    help="Write synthesizable Verilog of UNIT: multiplier, pe (processing element) or array (systolic).",
+)
+@click.argument("unit")
+@click.option("--grid", type=click.Choice(GRIDS), default="post", show_default=True, help="Weight grid.")
+@click.option("--wbits", type=int, default=4, show_default=True, help="Weight bits, 2 to 8.")
+@click.option("--abits", type=int, default=4, show_default=True, help="Activation bits, 2 to 8.")
+@click.option("--variant", default="", help="Datapath: shift-lut, table, ...; by default the grid's first.")
+@click.option("--frac-bits", type=int, help="Fractional bits of the sqrt(2) table.  [default: 2]")
+@click.option("--signed", is_flag=True, help="Two's complement activations.")
+@click.option("--rows", type=int, help="Rows of an array, 1 to 1024.  [default: 32]")
+@click.option("--cols", type=int, help="Columns of an array, 1 to 1024.  [default: 32]")
+@click.option(
+    "--dataflow",
+    type=click.Choice(["ws", "os"]),
+    default="ws",
+    show_default=True,
+    help="What stays in a pe or array: weights or sums.",
+)
+@click.option("--skew", is_flag=True, help="The array delays its inputs and aligns its outputs itself.")
+@click.option(
+    "--terms", type=click.IntRange(min=1), help="Products that a sum holds.  [default: the array's rows]"
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    default="-",
+    show_default=True,
+    help="File to write, - for standard output.",
+)
+def command(
+    unit: str,
+    grid: str,
+    wbits: int,
+    abits: int,
+    variant: str,
+    frac_bits: int | None,
+    signed: bool,
+    rows: int | None,
+    cols: int | None,
+    dataflow: str,
+    skew: bool,
+    terms: int | None,
+    output: str,
+) -> None:
+    from asq_sw.files import write_text
+    from hw.design import SHAPED_UNITS, UnitSpec
+    from hw.emit import unit_verilog
+
+    side = ARRAY_SIDE if unit in SHAPED_UNITS else 1
+    spec = UnitSpec(
+        unit,
+        WeightFormat(grid, wbits, frac_bits),
+        abits,
+        signed,
+        variant=variant,
+        rows=side if rows is None else rows,
+        cols=side if cols is None else cols,
+        dataflow=dataflow,
+        skew=skew,
+        terms=terms or 0,
+    )
+    write_text(output, unit_verilog(spec))
+    if output != "-":
+        click.echo(f"{output}: module {spec.name}")

@@ -1,0 +1,121 @@
+"""Area, energy, leakage and delay of a hardware unit by number format: from the table, else measured now.
+
+The table (``hw/data/unit_costs.json``) is made by ``python -m hw.synth.tables``. Reading it needs neither
+Yosys nor numba; an entry that it lacks is synthesized and simulated (a few seconds, cached).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from asq_sw.errors import InputError
+from asq_sw.formats import WeightFormat
+from hw.design import UnitSpec
+
+TABLE = Path(__file__).parent / "data" / "unit_costs.json"
+
+
+@dataclass(frozen=True)
+class UnitCost:
+    """The cost of one unit.
+
+    Attributes
+    ----------
+    area_um2 : float
+        Cell area.
+    energy_per_mac_fj : float
+        Dynamic energy and leakage of one multiply-accumulate at ``clock_ns``.
+    leakage_nw : float
+    delay_ns : float
+        Minimum clock period (longest path of a unit without registers).
+    cells : int
+    clock_ns : float
+        The clock period it was synthesized for.
+    node : str
+    source : str
+        Where the figures come from, in words.
+    """
+
+    area_um2: float
+    energy_per_mac_fj: float
+    leakage_nw: float
+    delay_ns: float
+    cells: int
+    clock_ns: float
+    node: str
+    source: str
+
+
+def key(spec: UnitSpec, node: str) -> str:
+    """The table's name of a unit at a node."""
+    return f"{node} {spec.name}"
+
+
+@lru_cache(maxsize=1)
+def table() -> dict[str, Any]:
+    """The measured table: ``provenance`` and ``units`` by :func:`key`; empty units where there is no file."""
+    try:
+        data: dict[str, Any] = json.loads(TABLE.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {"provenance": {}, "units": {}}
+    return data
+
+
+def unit_cost(
+    weight: WeightFormat,
+    abits: int,
+    node: str = "nangate45",
+    unit: str = "pe",
+    variant: str | None = None,
+) -> UnitCost:
+    """The cost of a unit for unsigned activations.
+
+    Parameters
+    ----------
+    weight : WeightFormat
+    abits : int
+        Activation bits, 2 to 8.
+    node : str
+        ``nangate45``, ``sky130hd`` or ``asap7``.
+    unit : str
+        ``pe`` (weight-stationary, with its registers) or ``multiplier``.
+    variant : str, optional
+        By default the grid's first.
+
+    Raises
+    ------
+    InputError
+        For a unit or node that does not exist.
+    RuntimeError
+        If it must be measured and Yosys fails.
+    """
+    return spec_cost(UnitSpec(unit, weight, abits, variant=variant or ""), node)
+
+
+def spec_cost(spec: UnitSpec, node: str = "nangate45") -> UnitCost:
+    """The cost of any unit; as :func:`unit_cost`."""
+    held = table()["units"].get(key(spec, node))
+    if held is not None:
+        source = f"measured: synthesized netlist, {node}, hw/data/unit_costs.json"
+    else:
+        from hw.synth.library import NODES
+        from hw.synth.measure import measure
+
+        if node not in NODES:
+            raise InputError(f"node is {node!r}, expected one of {', '.join(NODES)}")
+        held = measure(spec, node).to_json()
+        source = f"measured now: synthesized netlist, {node}"
+    return UnitCost(
+        area_um2=held["area_um2"],
+        energy_per_mac_fj=held["energy_per_mac_fj"],
+        leakage_nw=held["leakage_nw"],
+        delay_ns=held["delay_ns"],
+        cells=held["cells"],
+        clock_ns=held["clock_ns"],
+        node=node,
+        source=source,
+    )

@@ -1,0 +1,245 @@
+"""From RTLIL to a mapped netlist: Yosys and ABC under a clock period, by several recipes, the best one kept.
+
+A recipe is an adder style and an ABC script. No single one is best: area-flow mapping gives the smallest slow
+circuit, delay-oriented mapping with gate sizing the smallest fast one. All recipes run (about 0.1 s each
+for a processing element), our own static timing judges each result, and the smallest netlist that meets
+the clock is kept; if none does, the fastest. All designs get the same recipes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from asq_sw.provenance import versions
+from hw.emit import run_yosys
+from hw.synth import cache
+from hw.synth.library import Library, to_liberty
+from hw.synth.netlist import Netlist, from_yosys
+from hw.synth.timing import Timing, analyze
+
+TOP = "top"
+
+# The carry of an adder, one bit after the other. Its name sorts before Yosys's own (Brent-Kung), so it is
+# tried first.
+_RIPPLE = """
+(* techmap_celltype = "$lcu" *)
+module _80_lcu_ripple (P, G, CI, CO);
+    parameter WIDTH = 2;
+    (* force_downto *) input [WIDTH-1:0] P, G;
+    input CI;
+    (* force_downto *) output [WIDTH-1:0] CO;
+    genvar i;
+    generate
+        for (i = 0; i < WIDTH; i = i + 1) begin : bits
+            if (i == 0) assign CO[i] = G[i] | (P[i] & CI);
+            else assign CO[i] = G[i] | (P[i] & CO[i-1]);
+        end
+    endgenerate
+endmodule
+"""
+
+_ADDERS = {
+    "ripple": "techmap -map ripple.v -map +/techmap.v",
+    "brent-kung": "techmap",
+    "sklansky": "techmap -map +/choices/sklansky.v -map +/techmap.v",
+}
+
+_OPTIMIZE = "strash; &get -n; &fraig -x; &put; scorr; dc2"
+# The resubstitution script that ABC's start-up file calls compress2rs (pyosys brings no start-up file).
+_COMPRESS = (
+    "balance -l; resub -K 6 -l; rewrite -l; resub -K 6 -N 2 -l; refactor -l; resub -K 8 -l; balance -l; "
+    "resub -K 8 -N 2 -l; rewrite -l; resub -K 10 -l; rewrite -z -l; resub -K 10 -N 2 -l; balance -l; "
+    "resub -K 12 -l; refactor -z -l; resub -K 12 -N 2 -l; rewrite -z -l; balance -l"
+)
+_SIZE = "buffer -c; topo; upsize {D}; dnsize {D}"
+# Name -> ABC commands, and the period that ABC is asked for in units of the clock's: it sees neither the
+# flip-flops' own delay nor the wires, and its sizing overshoots, so that several are tried.
+_SCRIPTS = {
+    "area": (f"{_OPTIMIZE}; {_COMPRESS}; dch -f; amap -m", 1.0),
+    "flow": (f"{_OPTIMIZE}; strash; &get -n; &dch -f; &nf {{D}}; &put", 1.0),
+    "flow-sized": (f"{_OPTIMIZE}; strash; &get -n; &dch -f; &nf {{D}}; &put; {_SIZE}", 0.85),
+    **{
+        f"delay-sized-{factor}": (f"{_OPTIMIZE}; dch -f; map -B 0.9 {{D}}; {_SIZE}", factor)
+        for factor in (1.5, 1.2, 1.0, 0.85, 0.7)
+    },
+}
+
+RECIPES = tuple((adder, script) for adder in _ADDERS for script in _SCRIPTS)
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A mapped netlist and how it came about.
+
+    Attributes
+    ----------
+    netlist : Netlist
+    timing : Timing
+    recipe : str
+        Adder style and ABC script of the netlist.
+    tried : dict
+        Every recipe -> (area um^2, delay ns).
+    """
+
+    netlist: Netlist
+    timing: Timing
+    recipe: str
+    tried: dict[str, tuple[float, float]]
+
+
+def _front(folder: str) -> list[str]:
+    """Commands from RTLIL to word-level cells."""
+    return [
+        f"read_rtlil {folder}/design.il",
+        f"hierarchy -check -top {TOP}",
+        "proc -norom",
+        "flatten",
+        "opt -full",
+        "wreduce",
+        "peepopt",
+        "opt_clean",
+        "alumacc",
+        "share",
+        "opt -full",
+        "memory",
+        "opt -full",
+    ]
+
+
+def _gates(folder: str, adder: str) -> list[str]:
+    """Commands from word-level cells to gates and the library's flip-flops."""
+    techmap = _ADDERS[adder].replace("ripple.v", f"{folder}/ripple.v")
+    return [techmap, "opt -full", f"dfflibmap -liberty {folder}/cells.lib", "opt", "design -save gates"]
+
+
+def _mapping(folder: str, adder: str, script: str, clock_ns: float) -> list[str]:
+    """Commands from gates to library cells, and the netlist as a file."""
+    return [
+        "design -load gates",
+        f"abc -liberty {folder}/cells.lib -constr {folder}/limits.constr -D {clock_ns * 1000:.0f} "
+        f"-script {folder}/{script}.abc",
+        "setundef -zero",
+        "opt_clean -purge",
+        f"write_json {folder}/{adder}.{script}.json",
+    ]
+
+
+def synthesize(rtlil: str, library: Library, clock_ns: float, wires: str = "fanout") -> Mapped:
+    """Map a design whose top module is ``top``.
+
+    Parameters
+    ----------
+    rtlil : str
+        The design, with one clock at most.
+    library : Library
+    clock_ns : float
+        The clock period to meet.
+    wires : str
+        Wire model for the judgement (:mod:`hw.synth.wires`).
+
+    Raises
+    ------
+    RuntimeError
+        If Yosys fails with every recipe.
+    """
+    key = cache.key(
+        "netlist",
+        rtlil,
+        library.digest,
+        f"{clock_ns:.6g}",
+        wires,
+        _flow_text(),
+        *map(str, versions().items()),
+    )
+    held = cache.get(key)
+    if held is None:
+        held = _run(rtlil, library, clock_ns, wires)
+        cache.put(key, held)
+    netlist = from_yosys(held["yosys"], library, TOP)
+    tried = {recipe: (area, delay) for recipe, (area, delay) in held["tried"].items()}
+    return Mapped(netlist, analyze(netlist, wires), held["recipe"], tried)
+
+
+def _flow_text() -> str:
+    recipes = [_gates("", a) + _mapping("", a, s, 1.0) for a, s in RECIPES]
+    return json.dumps([_front(""), recipes, _SCRIPTS, _RIPPLE])
+
+
+def _run(rtlil: str, library: Library, clock_ns: float, wires: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="asq-synth-") as name:
+        folder = Path(name)
+        (folder / "design.il").write_text(rtlil, encoding="utf-8")
+        (folder / "cells.lib").write_text(to_liberty(library), encoding="utf-8")
+        (folder / "ripple.v").write_text(_RIPPLE, encoding="utf-8")
+        buffer = library.cells[library.driving_cell]
+        load = next(iter(buffer.inputs.values())).capacitance
+        (folder / "limits.constr").write_text(
+            f"set_driving_cell {buffer.name}\nset_load {load:.4g}\n", encoding="utf-8"
+        )
+        for script, (text, factor) in _SCRIPTS.items():
+            lines = text.replace("{D}", f"-D {factor * clock_ns * 1000:.0f}").replace("; ", "\n")
+            (folder / f"{script}.abc").write_text(lines + "\n", encoding="utf-8")
+
+        def one_adder(adder: str) -> list[str]:
+            start = _front(name) + _gates(name, adder)
+            mappings = [_mapping(name, adder, script, clock_ns) for script in _SCRIPTS]
+            try:
+                run_yosys(start + [line for mapping in mappings for line in mapping])
+                return []
+            except RuntimeError:
+                return [error for mapping in mappings if (error := _failure(start + mapping))]
+
+        with ThreadPoolExecutor(max_workers=min(len(_ADDERS), os.cpu_count() or 1)) as pool:
+            errors = [error for found in pool.map(one_adder, _ADDERS) for error in found]
+        results = []
+        for adder, script in RECIPES:
+            file = folder / f"{adder}.{script}.json"
+            if file.exists():
+                data = json.loads(file.read_text(encoding="utf-8"))
+                netlist = from_yosys(data, library, TOP)
+                results.append((f"{adder} {script}", netlist.area, analyze(netlist, wires).delay_ns, data))
+        if not results:
+            raise RuntimeError(errors[0])
+    meeting = [r for r in results if r[2] <= clock_ns]
+    best = min(meeting, key=lambda r: (r[1], r[2])) if meeting else min(results, key=lambda r: (r[2], r[1]))
+    return {
+        "recipe": best[0],
+        "tried": {name: (area, delay) for name, area, delay, _ in results},
+        "yosys": _pruned(best[3]),
+    }
+
+
+def _failure(commands: list[str]) -> str:
+    """Why Yosys fails with these commands, or nothing. ABC crashes on some logic with some scripts."""
+    try:
+        run_yosys(commands)
+    except RuntimeError as error:
+        return str(error)
+    return ""
+
+
+def _pruned(data: dict[str, Any]) -> dict[str, Any]:
+    """What :func:`from_yosys` reads of Yosys's JSON."""
+    module = data["modules"][TOP]
+    return {
+        "modules": {
+            TOP: {
+                "ports": module["ports"],
+                "cells": {
+                    name: {"type": cell["type"], "connections": cell["connections"]}
+                    for name, cell in module["cells"].items()
+                },
+                "netnames": {
+                    name: {"bits": net["bits"]}
+                    for name, net in module["netnames"].items()
+                    if not net.get("hide_name", 0)
+                },
+            }
+        }
+    }

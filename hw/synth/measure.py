@@ -1,0 +1,220 @@
+"""What a unit costs: synthesis, static timing, gate-level activity and energy, as one record."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from asq_sw.errors import InputError
+from asq_sw.provenance import versions
+from hw.design import UnitSpec
+from hw.emit import to_rtlil
+from hw.synth import library as libraries
+from hw.synth.activity import compile_netlist, simulate
+from hw.synth.flow import TOP, Mapped, synthesize
+from hw.synth.library import Library
+from hw.synth.operands import LANES, Operands, gaussian, stimulus
+from hw.synth.power import Power, estimate, leakage_nw
+from hw.synth.timing import typical_slew
+
+DEFAULT_CLOCK_NS = {"nangate45": 2.0, "sky130hd": 7.5, "asap7": 1.8}
+"""Clock period by node: 500 MHz at 45 nm, and as many gate delays (about 90 FO4) at the other nodes."""
+DEFAULT_CLOCK_SLEWS = 190
+"""Clock period of any other library, in its typical slews: about what nangate45's is."""
+
+
+def default_clock_ns(library: Library) -> float:
+    """The clock period to meet where none is given."""
+    if library.node in DEFAULT_CLOCK_NS:
+        return DEFAULT_CLOCK_NS[library.node]
+    return float(f"{DEFAULT_CLOCK_SLEWS * typical_slew(library):.2g}")
+
+
+@dataclass(frozen=True)
+class UnitCost:
+    """The figures of one unit, as ``asq synth`` reports them (units in the names).
+
+    ``delay_ns`` is the minimum clock period of a unit with registers, the longest path of one without.
+    ``energy_per_mac_fj`` holds at ``clock_ns`` and is the sum of ``energy_fj``'s parts. ``leakage_nw`` is
+    that of the states seen in the simulation.
+    """
+
+    unit: str
+    grid: str
+    wbits: int
+    abits: int
+    variant: str
+    frac_bits: int | None
+    rows: int
+    cols: int
+    dataflow: str
+    signed_activations: bool
+    node: str
+    clock_ns: float
+    wires: str
+    cells: int
+    area_um2: float
+    area_sequential_um2: float
+    area_per_mac_um2: float
+    delay_ns: float
+    slack_ns: float
+    leakage_nw: float
+    energy_per_mac_fj: float
+    energy_fj: dict[str, float]
+    activity: float
+    operands: str
+    recipe: str
+    cells_by_type: dict[str, int]
+    critical_path: tuple[str, ...]
+    curve: tuple[tuple[float, float], ...]
+    library: dict[str, Any]
+    tool_versions: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready dict."""
+        return asdict(self)
+
+
+def synthesize_unit(
+    spec: UnitSpec, library: Library, clock_ns: float | None = None, wires: str = "fanout"
+) -> Mapped:
+    """The mapped netlist of a unit (cached)."""
+    clock = default_clock_ns(library) if clock_ns is None else clock_ns
+    if not clock > 0:
+        raise InputError(f"clock period is {clock!r} ns, expected a positive number")
+    return synthesize(to_rtlil(spec.build(), TOP), library, clock, wires)
+
+
+def power(
+    spec: UnitSpec,
+    mapped: Mapped,
+    operands: Operands,
+    clock_ns: float,
+    wires: str = "fanout",
+    lanes: int = LANES,
+    seed: int = 0,
+) -> Power:
+    """Energy per cycle of a mapped unit that works on ``operands``."""
+    given = stimulus(spec, operands, lanes, seed)
+    activity = simulate(compile_netlist(mapped.netlist), given.inputs, given.counting)
+    return estimate(mapped.netlist, mapped.timing, activity, clock_ns, wires)
+
+
+def measure(
+    spec: UnitSpec,
+    library: Library | str = "nangate45",
+    clock_ns: float | None = None,
+    operands: Operands | None = None,
+    wires: str = "fanout",
+    seed: int = 0,
+) -> UnitCost:
+    """Synthesize a unit and measure it.
+
+    Parameters
+    ----------
+    spec : UnitSpec
+    library : Library or str
+        A library, or the name of a node that the product carries.
+    clock_ns : float, optional
+        Clock period to meet; by default :func:`default_clock_ns`.
+    operands : Operands, optional
+        What it multiplies; by default :func:`hw.synth.operands.gaussian`.
+    wires : str
+        Wire model (:mod:`hw.synth.wires`).
+    seed : int
+        Of the default operands, and of the places in the matrices that are looked at.
+
+    Raises
+    ------
+    InputError
+        For an unknown node or a unit that cannot be built.
+    RuntimeError
+        If Yosys fails.
+    """
+    cells = libraries.load(library) if isinstance(library, str) else library
+    clock = default_clock_ns(cells) if clock_ns is None else float(clock_ns)
+    mapped = synthesize_unit(spec, cells, clock, wires)
+    if operands is None:
+        operands = gaussian(spec.weight, spec.activation, seed)
+    used = power(spec, mapped, operands, clock, wires, seed=seed)
+    netlist, macs = mapped.netlist, spec.macs
+    parts = {
+        "switching": used.switching_fj,
+        "internal": used.internal_fj,
+        "clock": used.clock_fj,
+        "leakage": used.leakage_fj,
+    }
+    energy = {name: _figure(value / macs) for name, value in parts.items()}
+    return UnitCost(
+        unit=spec.unit,
+        grid=spec.weight.grid,
+        wbits=spec.weight.bits,
+        abits=spec.abits,
+        variant=spec.variant,
+        frac_bits=spec.weight.frac_bits if spec.weight.grid.startswith("post") else None,
+        rows=spec.rows,
+        cols=spec.cols,
+        dataflow=spec.dataflow,
+        signed_activations=spec.signed_activations,
+        node=cells.node,
+        clock_ns=clock,
+        wires=wires,
+        cells=len(netlist.instances),
+        area_um2=_figure(netlist.area),
+        area_sequential_um2=_figure(netlist.area_sequential),
+        area_per_mac_um2=_figure(netlist.area / macs),
+        delay_ns=_figure(mapped.timing.delay_ns),
+        slack_ns=_figure(clock - mapped.timing.delay_ns),
+        leakage_nw=_figure(used.leakage_nw),
+        energy_per_mac_fj=_figure(used.total_fj / macs),
+        energy_fj=energy,
+        activity=_figure(used.activity),
+        operands=operands.source,
+        recipe=mapped.recipe,
+        cells_by_type=netlist.by_type,
+        critical_path=mapped.timing.path,
+        curve=pareto(mapped.tried),
+        library={
+            "libraries": list(cells.names),
+            "sources": cells.sources,
+            "voltage": cells.voltage,
+            "temperature": cells.temperature,
+            "process": cells.process,
+            "default_leakage_nw": _figure(leakage_nw(netlist)),
+        },
+        tool_versions=versions(),
+    )
+
+
+def pareto(tried: dict[str, tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """Of (area um^2, delay ns) of all recipes those that no other beats in both, fastest first."""
+    front: list[tuple[float, float]] = []
+    for area, delay in sorted(
+        {(round(a, 4), round(d, 5)) for a, d in tried.values()}, key=lambda p: (p[1], p[0])
+    ):
+        if not front or area < front[-1][0]:
+            front.append((area, delay))
+    return tuple(front)
+
+
+def read_liberty(paths: tuple[Path, ...]) -> Library:
+    """A library from Liberty files, for ``--liberty``; read once, then cached by the files' hashes."""
+    from asq_sw.provenance import file_hash
+    from hw.synth import cache, liberty
+
+    for path in paths:
+        if not path.is_file():
+            raise InputError(f"{path}: no such file")
+    name = cache.key("liberty", str(libraries.FORMAT), *(f"{p.name} {file_hash(p)}" for p in paths))
+    held = cache.get(name)
+    if held is not None:
+        return libraries.from_json(held)
+    found = liberty.read(paths)
+    cache.put(name, libraries.to_json(found))
+    return found
+
+
+def _figure(value: float) -> float:
+    """Six significant digits: as many as any of the figures can mean."""
+    return float(f"{value:.6g}")

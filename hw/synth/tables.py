@@ -1,0 +1,113 @@
+"""Makes ``hw/data/unit_costs.json``, the measured costs that the simulator reads.
+
+python -m hw.synth.tables [--node nangate45 ...] [--jobs N] [-o FILE]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import click
+
+from asq_sw.errors import InputError
+from asq_sw.files import write_text
+from asq_sw.formats import MAX_BITS, MIN_BITS, WeightFormat
+from asq_sw.provenance import versions
+from hw import costs
+from hw.design import UnitSpec
+from hw.synth.library import NODES, load
+from hw.synth.measure import UnitCost, measure
+
+FIELDS = (
+    "unit",
+    "grid",
+    "wbits",
+    "abits",
+    "variant",
+    "frac_bits",
+    "node",
+    "clock_ns",
+    "cells",
+    "area_um2",
+    "area_sequential_um2",
+    "delay_ns",
+    "leakage_nw",
+    "energy_per_mac_fj",
+    "energy_fj",
+    "activity",
+    "recipe",
+)
+GRIDS = ("post", "int", "pot", "apot", "fp4")
+EXTRA_FRACTIONS = (0, 1, 3, 4)
+"""Fractional bits of 4-bit POST that the table has beside the default."""
+
+
+def specs() -> Iterator[UnitSpec]:
+    """The units of the table: processing elements with as many activation as weight bits, 2 to 8, by grid.
+
+    And 4-bit POST's other F and whole-product table, 4-bit weights with 8-bit activations, and the bare
+    multipliers of 4 and 8 bits.
+    """
+    for bits in range(MIN_BITS, MAX_BITS + 1):
+        for grid in GRIDS:
+            if grid == "fp4" and bits != 4:
+                continue
+            yield UnitSpec("pe", WeightFormat(grid, bits), bits)
+    for fraction in EXTRA_FRACTIONS:
+        yield UnitSpec("pe", WeightFormat("post", 4, fraction), 4)
+    yield UnitSpec("pe", WeightFormat("post", 4), 4, variant="table")
+    for grid in GRIDS:
+        yield UnitSpec("pe", WeightFormat(grid, 4), 8)
+        yield UnitSpec("multiplier", WeightFormat(grid, 4), 4)
+    yield UnitSpec("multiplier", WeightFormat("int", 8), 8)
+
+
+def _one(task: tuple[UnitSpec, str]) -> UnitCost:
+    return measure(*task)
+
+
+def make(nodes: Iterable[str], jobs: int | None = None) -> dict[str, Any]:
+    """Measure all :func:`specs` at ``nodes``, ``jobs`` at a time."""
+    tasks = [(spec, node) for node in nodes for spec in specs()]
+    workers = jobs or os.cpu_count() or 1
+    with ProcessPoolExecutor(max_workers=workers) as pool:
+        found = list(pool.map(_one, tasks))
+    units = {}
+    for (spec, node), cost in zip(tasks, found, strict=True):
+        record = cost.to_json()
+        units[costs.key(spec, node)] = {field: record[field] for field in FIELDS}
+    return {
+        "provenance": {
+            "command": "python -m hw.synth.tables --node " + " --node ".join(nodes),
+            "versions": versions(),
+            "libraries": {
+                node: {"sources": load(node).sources, "table": load(node).digest} for node in nodes
+            },
+            "operands": found[0].operands if found else "",
+            "wires": found[0].wires if found else "",
+        },
+        "units": dict(sorted(units.items())),
+    }
+
+
+@click.command()
+@click.option("--node", "nodes", multiple=True, type=click.Choice(NODES), help="Nodes; by default all.")
+@click.option("--jobs", type=click.IntRange(1), help="Units at a time; by default one per core.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=costs.TABLE, show_default=True)
+def main(nodes: tuple[str, ...], jobs: int | None, output: Path) -> None:
+    """Measure the units and write the table."""
+    try:
+        data = make(nodes or NODES, jobs)
+        write_text(output, json.dumps(data, indent=1) + "\n")
+    except InputError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{output}: {len(data['units'])} units")
+
+
+if __name__ == "__main__":
+    main()
