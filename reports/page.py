@@ -156,7 +156,7 @@ def energy_section(data: dict[str, Any]) -> dict[str, Any]:
     totals, layers = data["totals"], data["layers"]
     source = (
         "MAC: measured here (netlists above). SRAM and DRAM: computed from published energies per access; the "
-        "figures and their sources: " + data["energy_sources"]
+        "figures and their sources: " + "; ".join(data["energy_sources"][part] for part in ("sram", "dram"))
     )
     shares = []
     for network in NETWORKS:
