@@ -72,7 +72,7 @@ def _scalesim(network: str, cfg: str, csv_dir: str | None, json_path: str | None
     from asq_sw.files import write_text
     from sim import scalesim
 
-    result = scalesim.simulate(network, cfg, csv_dir)
+    result = scalesim.simulate(network, cfg, csv_dir, memory=True)
     if json_path is not None:
         write_text(json_path, json.dumps(result.to_json(), indent=1))
     if json_path != "-":
