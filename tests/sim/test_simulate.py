@@ -1,0 +1,151 @@
+"""The simulator's results: sums, units and energy worked out by hand, JSON's fields, and the command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from asq_sw.cli import main
+from asq_sw.errors import InputError
+from hw.costs import unit_cost
+from sim import Accelerator, simulate
+from sim.energy import DRAM_PJ_PER_BIT, sram_pj_per_bit
+from sim.workload import Workload, gemm
+
+LAYER_FIELDS = {
+    "name", "kind", "m", "n", "k", "macs", "compute_cycles", "stall_cycles", "total_cycles", "utilization",
+    "mapping_efficiency", "sram_reads", "sram_writes", "dram_read_bytes", "dram_write_bytes", "energy_pj",
+}  # fmt: skip
+
+
+def test_one_product_by_hand() -> None:
+    """(100, 16) x (16, 8) on 8 x 8, POST 4 bits: two k-folds of 8 + 100 + 8 + 8 - 2 cycles."""
+    machine = Accelerator(rows=8, cols=8, clock_mhz=100.0, dram_gb_per_s=100.0)
+    result = simulate(Workload("w", (gemm("g", 100, 8, 16),)), machine)
+    layer, total = result.layers[0], result.total
+    assert layer.compute_cycles == 2 * 122
+    assert layer.stall_cycles == 0
+    assert layer.utilization == pytest.approx(100 * 8 * 16 / (64 * 244))
+    assert layer.mapping_efficiency == 1
+    assert layer.dram_read_bytes == (100 * 16 * 4 + 8 * 16 * 4) // 8
+    assert layer.dram_write_bytes == 100 * 8 * 4 // 8
+    assert total["latency_s"] == pytest.approx(244 / 100e6)
+    assert total["images_per_s"] == pytest.approx(100e6 / 244)
+    assert total["tops"] == pytest.approx(2 * 12800 / (244 / 100e6) / 1e12)
+    cost = unit_cost(machine.weight, 4)
+    leakage_per_mac = cost.leakage_nw * cost.clock_ns * 1e-3
+    assert layer.energy_pj["mac"] == pytest.approx(12800 * (cost.energy_per_mac_fj - leakage_per_mac) / 1e3)
+    # 64 elements leak for 244 cycles of 10 ns: nW * ns = 1e-6 pJ.
+    assert layer.energy_pj["leakage"] == pytest.approx(64 * cost.leakage_nw * 2440 * 1e-6)
+    moved = 8 * (layer.dram_read_bytes + layer.dram_write_bytes)
+    assert layer.energy_pj["dram"] == pytest.approx(moved * DRAM_PJ_PER_BIT)
+    # 16 products of at most 17 bits each (product 10 bits): 14 bits, stored in 2 bytes.
+    psum_accesses = 100 * 8 * 2 + 100 * 8
+    sram = (100 * 16 * 4 + 8 * 16 * 4 + psum_accesses * 16) * sram_pj_per_bit(128)
+    assert layer.energy_pj["sram"] == pytest.approx(sram)
+    assert total["tops_per_w"] == pytest.approx(2 * 12800 / sum(layer.energy_pj.values()))
+
+
+def test_published_sram_points() -> None:
+    """Horowitz, ISSCC 2014: 10, 20 and 100 pJ per 64 bits at 8 KiB, 32 KiB and 1 MiB."""
+    for kib, picojoules in ((8, 10), (32, 20), (1024, 100)):
+        assert 64 * sram_pj_per_bit(kib) == pytest.approx(picojoules)
+    assert sram_pj_per_bit(8) < sram_pj_per_bit(16) < sram_pj_per_bit(32)
+    assert sram_pj_per_bit(2048) > sram_pj_per_bit(1024)
+
+
+@pytest.mark.parametrize("dataflow", ["ws", "os", "is"])
+@pytest.mark.parametrize("network", ["resnet18", "mobilenet_v2", "resnet20"])
+def test_totals_are_sums_and_json_has_its_fields(network: str, dataflow: str) -> None:
+    record = simulate(network, Accelerator(dataflow=dataflow)).to_json()
+    assert json.loads(json.dumps(record)) == record
+    for layer in record["layers"]:
+        assert layer.keys() >= LAYER_FIELDS
+        assert layer["total_cycles"] == layer["compute_cycles"] + layer["stall_cycles"]
+        assert 0 < layer["utilization"] <= layer["mapping_efficiency"] <= 1
+    for key in (
+        "macs",
+        "compute_cycles",
+        "stall_cycles",
+        "total_cycles",
+        "dram_read_bytes",
+        "dram_write_bytes",
+    ):
+        assert record["total"][key] == sum(layer[key] for layer in record["layers"])
+    assert {"latency_s", "images_per_s", "tops", "tops_per_w"} <= record["total"].keys()
+
+
+def test_fewer_bits_move_fewer_bytes_in_the_same_cycles() -> None:
+    few, many = (simulate("resnet20", Accelerator(grid="int", wbits=b, abits=b)).total for b in (2, 8))
+    assert few["compute_cycles"] == many["compute_cycles"]
+    assert few["dram_read_bytes"] < many["dram_read_bytes"] / 3.5
+    assert few["energy_pj"]["mac"] < many["energy_pj"]["mac"]
+
+
+def test_more_images_at_once() -> None:
+    one, four = (simulate("resnet20", batch=b) for b in (1, 4))
+    assert four.total["macs"] == 4 * one.total["macs"]
+    assert four.total["images_per_s"] > one.total["images_per_s"]
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main(["simulate", *arguments])
+    assert isinstance(stop.value.code, int)
+    return stop.value.code
+
+
+def test_configuration_file_and_outputs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    machine = Accelerator(rows=16, cols=8, grid="int", wbits=3, dataflow="os")
+    (tmp_path / "a.toml").write_text(machine.to_toml())
+    assert Accelerator.from_toml(tmp_path / "a.toml") == machine
+    arguments = ["resnet20", "--config", str(tmp_path / "a.toml"), "--cols", "4"]
+    assert run(*arguments, "--json", str(tmp_path / "r.json"), "--csv", str(tmp_path / "csv")) == 0
+    record = json.loads((tmp_path / "r.json").read_text())
+    assert (record["config"]["rows"], record["config"]["cols"], record["config"]["wbits"]) == (16, 4, 3)
+    assert "images/s" in capsys.readouterr().out
+    with open(tmp_path / "csv" / "resnet20_layers.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == [layer["name"] for layer in record["layers"]]
+    assert int(rows[0]["sram_reads.ifmap"]) == record["layers"][0]["sram_reads"]["ifmap"]
+    # The same input gives the same bytes.
+    first = (tmp_path / "r.json").read_bytes()
+    assert run(*arguments, "--json", str(tmp_path / "r.json"), "--csv", str(tmp_path / "csv")) == 0
+    assert (tmp_path / "r.json").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("rows = 0", "rows"),
+        ("columns = 3", "columns is not a field"),
+        ('dataflow = "rs"', "dataflow"),
+        ("wbits = 9", "2 to 8"),
+        ("abits = 4.5", "abits"),
+        ("rows = ", "not TOML"),
+        ("clock_mhz = -1", "clock_mhz"),
+    ],
+)
+def test_bad_configurations_are_named(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text(text)
+    with pytest.raises(InputError, match=words) as error:
+        Accelerator.from_toml(tmp_path / "bad.toml")
+    assert "bad.toml" in str(error.value)
+
+
+def test_bad_options_leave_nothing_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    for arguments in (
+        ["resnet20", "--wbits", "9", "--json", str(tmp_path / "r.json")],
+        ["resnet20", "--rows", "-3", "--json", str(tmp_path / "r.json")],
+        ["resnet20", "--csv", str(tmp_path / "file" / "x")],
+        ["resnet20", "--node", "tsmc5", "--json", str(tmp_path / "r.json")],
+        ["resnet20", "--scalesim-cfg", str(tmp_path / "none.cfg")],
+        ["nothing.onnx"],
+    ):
+        assert run(*arguments) == 2, arguments
+        assert capsys.readouterr().err.count("\n") == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]

@@ -1,0 +1,338 @@
+"""Whole units: the record, its repeatability, operands, the command line, and the table for the simulator."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from asq_sw.cli import cli, main
+from asq_sw.errors import InputError
+from asq_sw.formats import ActivationFormat, WeightFormat
+from hw import costs
+from hw.design import UnitSpec
+from hw.synth import cache, operands
+from hw.synth import library as libraries
+from hw.synth.measure import default_clock_ns, measure, pareto, rtlil_hash, synthesize_unit
+from hw.synth.tables import FIELDS, specs
+
+INTERFACE = [
+    "unit",
+    "grid",
+    "wbits",
+    "abits",
+    "variant",
+    "frac_bits",
+    "node",
+    "cells",
+    "area_um2",
+    "area_sequential_um2",
+    "area_per_mac_um2",
+    "delay_ns",
+    "leakage_nw",
+    "energy_per_mac_fj",
+    "activity",
+    "tool_versions",
+]
+SMALL = UnitSpec("pe", WeightFormat("post", 3), 3)
+
+
+def run(*args):
+    return CliRunner().invoke(cli, ["synth", *args], catch_exceptions=False)
+
+
+def test_record_adds_up():
+    cost = measure(SMALL)
+    netlist = synthesize_unit(SMALL, libraries.load("nangate45")).netlist
+    library = libraries.load("nangate45")
+    assert cost.area_um2 == pytest.approx(
+        sum(library.cells[name].area * n for name, n in cost.cells_by_type.items()), rel=1e-5
+    )
+    assert cost.cells == sum(cost.cells_by_type.values()) == len(netlist.instances)
+    registers = {n: c for n, c in cost.cells_by_type.items() if library.cells[n].flipflop}
+    # The registers of the datapath: activation, weight and sum.
+    assert sum(registers.values()) == SMALL.abits + SMALL.weight.storage_bits + SMALL.psum_bits
+    assert cost.area_sequential_um2 == pytest.approx(
+        sum(library.cells[n].area * k for n, k in registers.items())
+    )
+    assert cost.energy_per_mac_fj == pytest.approx(sum(cost.energy_fj.values()), rel=1e-4)
+    assert cost.slack_ns == pytest.approx(cost.clock_ns - cost.delay_ns, abs=1e-5)
+    assert cost.slack_ns > 0
+    assert cost.area_per_mac_um2 == cost.area_um2
+
+
+def test_array_costs_as_many_elements():
+    """Per MAC an array is less than a lone element: its first row adds to 0, its last column passes nothing on."""
+    weight = WeightFormat("int", 2)
+    array = measure(UnitSpec("array", weight, 2, rows=4, cols=3))
+    one = measure(UnitSpec("pe", weight, 2, terms=4))
+    assert 0.7 * one.area_um2 < array.area_per_mac_um2 < one.area_um2
+    assert 0.6 * one.energy_per_mac_fj < array.energy_per_mac_fj < one.energy_per_mac_fj
+
+
+def test_repeats_to_the_byte_without_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASQ_CACHE_DIR", str(tmp_path / "1"))
+    first = measure(SMALL, "asap7")
+    held = measure(SMALL, "asap7")
+    monkeypatch.setenv("ASQ_CACHE_DIR", str(tmp_path / "2"))
+    assert (
+        json.dumps(measure(SMALL, "asap7").to_json())
+        == json.dumps(first.to_json())
+        == json.dumps(held.to_json())
+    )
+
+
+def test_damaged_or_unwritable_cache_only_costs_time(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASQ_CACHE_DIR", str(tmp_path))
+    name = cache.key("x")
+    cache.put(name, {"a": 1})
+    assert cache.get(name) == {"a": 1}
+    (file,) = tmp_path.rglob("*.json.gz")
+    file.write_bytes(file.read_bytes()[:5])
+    assert cache.get(name) is None
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("ASQ_CACHE_DIR", str(blocked))
+    cache.put(name, {"a": 1})
+    assert cache.get(name) is None
+
+
+def test_cache_folder(monkeypatch, tmp_path):
+    monkeypatch.delenv("ASQ_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache.folder() == tmp_path / "asq"
+    assert cache.key("a", "b") != cache.key("ab", "")
+
+
+def test_tighter_clock_is_faster_and_larger():
+    spec = UnitSpec("pe", WeightFormat("int", 4), 4)
+    slow = measure(spec)
+    fast = measure(spec, clock_ns=0.9)
+    assert fast.delay_ns < 0.9 < slow.delay_ns
+    assert fast.area_um2 > slow.area_um2
+    areas, delays = zip(*slow.curve, strict=True)
+    assert sorted(areas, reverse=True) == list(areas)
+    assert sorted(delays) == list(delays)
+    assert (slow.area_um2, slow.delay_ns) == pytest.approx(slow.curve[-1], rel=1e-4)
+
+
+def test_pareto():
+    tried = {
+        "a": (3.0, 1.0),
+        "b": (2.0, 2.0),
+        "c": (2.5, 2.0),
+        "d": (1.0, 3.0),
+        "e": (4.0, 1.5),
+        "f": (1.0, 4.0),
+    }
+    assert pareto(tried) == ((3.0, 1.0), (2.0, 2.0), (1.0, 3.0))
+
+
+def test_default_operands_are_what_they_say():
+    weight, activation = WeightFormat("post", 4), ActivationFormat(4)
+    given = operands.gaussian(weight, activation, 1)
+    assert given.weights.shape == (288, 64)
+    assert given.activations.shape == (288, 512)
+    assert (given.activations == 0).mean() == pytest.approx(0.54, abs=0.01)  # half, and what rounds to 0
+    levels = weight.decode(given.weights)
+    assert abs(levels.mean()) < 0.01
+    assert np.array_equal(given.weights, operands.gaussian(weight, activation, 1).weights)
+    assert not np.array_equal(given.weights, operands.gaussian(weight, activation, 2).weights)
+
+
+def test_element_sees_the_sums_of_the_rows_above():
+    spec = UnitSpec("pe", WeightFormat("int", 4), 4)
+    weights = np.array([[3], [2], [1]])
+    activations = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
+    given = operands.stimulus(spec, operands.Operands(weights, activations, ""), lanes=64)
+    above = {0: [0, 0, 0]}
+    seen = set()
+    for lane in range(64):
+        a, psum = given.inputs["a_in"][1:, lane], given.inputs["psum_in"][1:, lane]
+        k = activations[:, 0].tolist().index(a[0])
+        assert given.inputs["w_in"][0, lane] == weights[k, 0]
+        above[1] = weights[k - 1, 0] * activations[k - 1]
+        above[2] = above[1] + weights[k - 2, 0] * activations[k - 2]
+        rows = [r for r in range(3) if np.array_equal(psum, above[r])]
+        assert rows
+        seen |= set(rows)
+    assert seen == {0, 1, 2}
+
+
+def test_activity_follows_the_operands():
+    """A unit that multiplies by zero or sees nothing change spends less."""
+    weight = WeightFormat("post", 3)
+    k, t = 64, 64
+    generator = np.random.default_rng(0)
+    busy = operands.Operands(generator.integers(0, 8, (k, 8)), generator.integers(0, 8, (k, t)), "busy")
+    zero = operands.Operands(np.full((k, 8), weight.zero_code), busy.activations, "zero")
+    still = operands.Operands(busy.weights, np.repeat(busy.activations[:, :1], t, axis=1), "still")
+    energy = {o.source: measure(SMALL, operands=o).energy_fj for o in (busy, zero, still)}
+    assert energy["zero"]["switching"] < 0.5 * energy["busy"]["switching"]
+    assert energy["still"]["switching"] == energy["still"]["internal"] == 0
+    assert energy["still"]["clock"] > 0
+
+
+def test_operands_from_files(tmp_path):
+    weight, activation = WeightFormat("post", 3), ActivationFormat(3)
+    np.savez(tmp_path / "w.npz", weights=np.random.default_rng(0).standard_normal((4, 2, 3, 3)))
+    np.savez(tmp_path / "a.npz", codes=np.random.default_rng(1).integers(0, 8, (18, 20)))
+    found = operands.from_files(weight, activation, tmp_path / "w.npz", tmp_path / "a.npz")
+    assert found.weights.shape == (18, 4)
+    assert found.weights.max() < 8
+    assert "w.npz" in found.source
+    np.savez(tmp_path / "bad.npz", codes=np.full((18, 20), 8))
+    np.savez(tmp_path / "short.npz", codes=np.zeros((17, 20), dtype=int))
+    (tmp_path / "text.npz").write_text("no")
+    for w, a, message in (
+        ("w.npz", "bad.npz", "values reach 8 to 8, expected 0 to 7"),
+        ("bad.npz", "a.npz", "codes reach 8 to 8, expected 0 to 7"),
+        ("w.npz", "short.npz", "18 inputs and activations"),
+        ("w.npz", "text.npz", r"text\.npz: cannot be read"),
+        ("w.npz", "absent.npz", "no such file"),
+        ("w.npz", "w.npz", "expected whole"),
+    ):
+        with pytest.raises(InputError, match=message):
+            operands.from_files(weight, activation, tmp_path / w, tmp_path / a)
+
+
+def test_command(tmp_path):
+    file = tmp_path / "cost.json"
+    done = run("pe", "--grid", "post", "--wbits", "3", "--abits", "3", "--json", str(file))
+    assert done.exit_code == 0
+    assert "energy per MAC" in done.stdout
+    data = json.loads(file.read_text())
+    assert [field for field in INTERFACE if field not in data] == []
+    assert (data["unit"], data["frac_bits"], data["variant"]) == ("pe", 2, "shift-lut")
+    assert data["provenance"]["seed"] == 0
+    piped = run("pe", "--wbits", "3", "--abits", "3", "--json", "-")
+    assert json.loads(piped.stdout)["area_um2"] == data["area_um2"]
+    assert piped.stderr == ""
+
+
+def test_command_reads_a_liberty_file(tmp_path):
+    """Our own table written back as Liberty must map to the same netlist."""
+    (tmp_path / "mine.lib").write_text(libraries.to_liberty(libraries.load("nangate45")))
+    done = run(
+        "pe",
+        "--grid",
+        "int",
+        "--wbits",
+        "2",
+        "--abits",
+        "2",
+        "--liberty",
+        str(tmp_path / "mine.lib"),
+        "--clock-ns",
+        "2",
+        "--json",
+        "-",
+    )
+    data = json.loads(done.stdout)
+    same = measure(UnitSpec("pe", WeightFormat("int", 2), 2))
+    assert data["node"] == "nangate45"
+    assert data["area_um2"] == same.area_um2
+    assert data["delay_ns"] == same.delay_ns
+    assert "mine.lib" in data["provenance"]["inputs"]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["pe", "--wbits", "9"], "weight bits is 9"),
+        (["engine"], "unit is 'engine'"),
+        (["pe", "--node", "tsmc5"], "'tsmc5' is not one of"),
+        (["pe", "--liberty", "absent.lib"], "absent.lib: no such file"),
+        (["pe", "--liberty", "x.lib", "--node", "asap7"], "both --node and --liberty"),
+        (["pe", "--weights", "w.npz"], "only one of --weights and --activations"),
+        (["pe", "--clock-ns", "-1"], "clock period is -1.0 ns, expected a positive number"),
+        (["pe", "--variant", "magic"], "variant is 'magic'"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(args, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["synth", *args])
+    assert stop.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert message in lines[0]
+
+
+def test_failing_yosys_is_one_line_and_status_1(monkeypatch, capsys):
+    from hw.synth import flow
+
+    def fail(commands):
+        raise RuntimeError("Yosys failed: ERROR: out of luck")
+
+    monkeypatch.setattr(flow, "run_yosys", fail)
+    with pytest.raises(SystemExit) as stop:
+        main(["synth", "pe", "--wbits", "2", "--abits", "3", "--clock-ns", "1.234"])
+    assert stop.value.code == 1
+    assert capsys.readouterr().err.strip() == "asq: error: Yosys failed: ERROR: out of luck"
+
+
+def test_one_crashing_recipe_is_left_out(monkeypatch):
+    """ABC crashes on some logic with some scripts; the others go on."""
+    from hw.synth import flow
+
+    run_yosys = flow.run_yosys
+
+    def sometimes(commands):
+        if any("flow.abc" in line for line in commands):
+            raise RuntimeError("ABC crashed")
+        return run_yosys(commands)
+
+    monkeypatch.setattr(flow, "run_yosys", sometimes)
+    mapped = synthesize_unit(UnitSpec("multiplier", WeightFormat("pot", 2), 2), libraries.load("nangate45"))
+    assert set(mapped.tried) == {f"{a} {s}" for a, s in flow.RECIPES if s != "flow"}
+
+
+def test_default_clocks():
+    assert default_clock_ns(libraries.load("nangate45")) == 2.0
+
+
+def test_table_holds_every_unit_and_is_read_without_measuring(monkeypatch):
+    table = costs.table()["units"]
+    for node in libraries.NODES:
+        assert {costs.key(spec, node) for spec in specs()} <= set(table)
+    for record in table.values():
+        assert set(FIELDS) == set(record)
+        assert record["area_um2"] > 0
+        assert record["energy_per_mac_fj"] > 0
+    digests = costs.table()["provenance"]["libraries"]
+    assert {node: digests[node]["table"] for node in libraries.NODES} == {
+        node: libraries.load(node).digest for node in libraries.NODES
+    }
+
+    def never(*args):
+        raise AssertionError("measured although it is in the table")
+
+    monkeypatch.setattr("hw.synth.measure.measure", never)
+    found = costs.unit_cost(WeightFormat("int", 8), 8)
+    assert found.area_um2 == table["nangate45 int8a8_pe_multiply"]["area_um2"]
+    assert found.source == "measured: synthesized netlist, nangate45, hw/data/unit_costs.json"
+
+
+def test_table_is_of_the_rtl_as_it_is_now():
+    """After a change of the RTL: python -m hw.synth.tables."""
+    table = costs.table()["units"]
+    stale = {
+        spec.name for spec in specs() if table[costs.key(spec, "asap7")]["rtlil_hash"] != rtlil_hash(spec)
+    }
+    assert not stale
+
+
+def test_table_is_what_the_flow_makes_now():
+    for grid, bits in (("post", 2), ("int", 3)):
+        weight = WeightFormat(grid, bits)
+        held = costs.unit_cost(weight, bits)
+        fresh = measure(UnitSpec("pe", weight, bits))
+        assert (held.area_um2, held.energy_per_mac_fj) == (fresh.area_um2, fresh.energy_per_mac_fj)
+
+
+def test_absent_entry_is_measured():
+    found = costs.unit_cost(WeightFormat("post", 2), 3, unit="multiplier")
+    assert found.source == "measured now: synthesized netlist, nangate45"
+    assert found.area_um2 > 0
+    with pytest.raises(InputError, match="node is 'tsmc5'"):
+        costs.unit_cost(WeightFormat("post", 2), 3, "tsmc5")
