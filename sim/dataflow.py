@@ -20,10 +20,12 @@ DRAM traffic, with every operand packed at its own bit-width:
 
 - Half of a scratchpad holds the data in use. The stationary operand is read from DRAM once, the streamed one
   once if it fits, else once per outer fold. Output is written once at the activations' width.
-- Partial sums wait in the ofmap scratchpad for the next k-fold. If those of one column fold do not fit, the
-  layer either runs in parts of fewer rows (the stationary operand is read again for each part unless it fits)
-  or writes them to DRAM and reads them back, at the accumulator's width: whichever moves fewer bits.
-  Reloading the array for a further part is taken to be hidden.
+- Partial sums wait in the ofmap scratchpad for the next k-fold; those that do not fit are written to DRAM and
+  read back, at the accumulator's width.
+- Or the layer runs in parts, of as many rows of the streamed operand as the scratchpads hold: nothing is
+  spilled, each part is streamed from the scratchpad, and the stationary operand is read again for each part
+  unless it fits. Of these ways the one that moves the fewest bits is taken. Reloading the array for a further
+  part is taken to be hidden.
 - DRAM works while the array works: a layer takes the longer of the two, and the difference is stall.
 """
 
@@ -56,7 +58,7 @@ def _ceil(a, b):
 
 
 @njit(inline="always")
-def _psum_traffic(
+def _operand_traffic(
     fold_k, outer, outputs, resident, psum_bits, psum_bytes,
     kept_bits, kept_bytes, streamed_bits, streamed_bytes,
 ):  # fmt: skip
@@ -65,18 +67,19 @@ def _psum_traffic(
     ``resident`` sums of one column fold wait for the next k-fold; ``outer`` column folds stream the other
     operand past the array; ``kept`` is the operand in the array.
     """
-    passes = 1 if streamed_bits <= 4 * streamed_bytes else outer
-    whole = kept_bits + passes * streamed_bits
-    if fold_k == 1 or resident * psum_bits <= 4 * psum_bytes:
-        return 0, whole
-    parts = _ceil(resident * psum_bits, 4 * psum_bytes)
-    again = 1 if kept_bits <= 4 * kept_bytes else parts
-    passes = 1 if streamed_bits <= 4 * streamed_bytes * parts else outer
-    split = again * kept_bits + passes * streamed_bits
-    spilled = (fold_k - 1) * outputs * psum_bits
-    if split <= whole + 2 * spilled:
-        return 0, split
-    return spilled, whole
+    waiting = 0 if fold_k == 1 else resident * psum_bits
+    again = 0 if kept_bits <= 4 * kept_bytes else kept_bits
+    # In one go.
+    best_spill = 0 if waiting <= 4 * psum_bytes else (fold_k - 1) * outputs * psum_bits
+    best_read = kept_bits + (1 if streamed_bits <= 4 * streamed_bytes else outer) * streamed_bits
+    # In parts, so that the sums fit; or so that the sums and the streamed operand do.
+    parts = max(1, _ceil(waiting, 4 * psum_bytes))
+    for p in (parts, max(parts, _ceil(streamed_bits, 4 * streamed_bytes))):
+        passes = 1 if streamed_bits <= 4 * streamed_bytes * p else outer
+        read = kept_bits + (p - 1) * again + passes * streamed_bits
+        if read < best_read + 2 * best_spill:
+            best_spill, best_read = 0, read
+    return best_spill, best_read
 
 
 @njit(cache=True, inline="always")
@@ -94,7 +97,7 @@ def layer_cost(
         folds, per_fold = fold_k * fold_n, 2 * rows + cols + m - 2
         mapped = k * n
         ifmap_reads, filter_reads, writes = fold_n * m * k, k * n, fold_k * m * n
-        spilled, moved = _psum_traffic(
+        spilled, moved = _operand_traffic(
             fold_k, fold_n, groups * m * n, m * min(n, cols), psum_bits, ofmap_bytes,
             filters * wbits, filter_bytes, ifmap * abits, ifmap_bytes,
         )  # fmt: skip
@@ -102,7 +105,7 @@ def layer_cost(
         folds, per_fold = fold_k * fold_m, 2 * rows + cols + n - 2
         mapped = k * m
         ifmap_reads, filter_reads, writes = m * k, fold_m * n * k, fold_k * m * n
-        spilled, moved = _psum_traffic(
+        spilled, moved = _operand_traffic(
             fold_k, fold_m, groups * m * n, n * min(m, cols), psum_bits, ofmap_bytes,
             ifmap * abits, ifmap_bytes, filters * wbits, filter_bytes,
         )  # fmt: skip

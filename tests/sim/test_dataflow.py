@@ -104,11 +104,17 @@ def test_dram_traffic_by_bit_width() -> None:
     assert row["dram_write_bits"] == 100 * 6 * 4
 
 
-def test_streamed_operand_is_read_again_for_each_column_fold() -> None:
-    """4 column folds, 400 bytes of input: in half of 512 bytes read 4 times, in half of 800 once."""
+def test_streamed_operand_is_read_again_or_in_parts() -> None:
+    """4 column folds, 400 bytes of input, 128 bytes of weights."""
     weights = 8 * 32 * 4
-    assert cost(100, 32, 8, 8, 8, "ws", buffers=(512, 4096, 1 << 20))["dram_read_bits"] == 4 * 3200 + weights
+    # Input in half of 800 bytes: everything once.
     assert cost(100, 32, 8, 8, 8, "ws", buffers=(800, 4096, 1 << 20))["dram_read_bits"] == 3200 + weights
+    # Not in half of 512, but weights fit: two parts, nothing is read twice.
+    assert cost(100, 32, 8, 8, 8, "ws", buffers=(512, 4096, 1 << 20))["dram_read_bits"] == 3200 + weights
+    # Nor do the weights fit in half of 128 bytes: they are read for each of two parts...
+    assert cost(100, 32, 8, 8, 8, "ws", buffers=(512, 128, 1 << 20))["dram_read_bits"] == 3200 + 2 * weights
+    # ... but not for each of 50: then the input is read once for each column fold.
+    assert cost(100, 32, 8, 8, 8, "ws", buffers=(16, 128, 1 << 20))["dram_read_bits"] == 4 * 3200 + weights
 
 
 def test_partial_sums_split_the_layer_or_spill() -> None:
@@ -124,6 +130,18 @@ def test_partial_sums_split_the_layer_or_spill() -> None:
     spilled = cost(100, 8, 16, 8, 8, "ws", buffers=(4096, 32, 2))
     assert spilled["dram_write_bits"] == fits["dram_write_bits"] + 100 * 8 * 24
     assert spilled["dram_read_bits"] == fits["dram_read_bits"] + 100 * 8 * 24
+
+
+@pytest.mark.parametrize("flow", ["ws", "os", "is"])
+def test_wider_sums_never_move_fewer_bits(flow: str) -> None:
+    for buffers in ((512, 128, 2400), (64, 64, 64), (4096, 32, 300)):
+        traffic = [
+            row["dram_read_bits"] + row["dram_write_bits"]
+            for row in (
+                cost(100, 32, 24, 8, 8, flow, bits=(4, 4, w), buffers=buffers) for w in (8, 16, 24, 64)
+            )
+        ]
+        assert traffic == sorted(traffic)
 
 
 def test_stall_is_what_dram_takes_longer() -> None:
