@@ -57,7 +57,7 @@ def grouped_bars(axis: Any, groups: Sequence[str], series: Mapping[str, Sequence
     for i, (name, values) in enumerate(series.items()):
         offset = (i - (len(series) - 1) / 2) * width
         bars = axis.bar(x + offset, values, width * 0.92, label=name, color=GRID_COLOURS[name])
-        texts = ["" if np.isnan(v) else f"{v:.3g}" for v in values]
+        texts = ["" if np.isnan(v) else f"{v:,.0f}" for v in values]
         axis.bar_label(bars, texts, fontsize=6, rotation=90, padding=2)
     axis.set_xticks(x, groups)
     axis.set_ylabel(label)
@@ -87,7 +87,7 @@ def unit_costs(units: Rows, bits: Sequence[int], grids: Sequence[str]) -> str:
 
 
 def throughput(totals: Rows, networks: Sequence[str], bits: Sequence[int]) -> str:
-    """Images per second by network and bit-width: at one clock, and at each grid's own fastest."""
+    """Images per second by network and bit-width: at one clock, and at what each netlist reaches."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
             1, len(networks), figsize=(4.75 * len(networks), 3.2), layout="constrained", squeeze=False
@@ -103,7 +103,7 @@ def throughput(totals: Rows, networks: Sequence[str], bits: Sequence[int]) -> st
                     [r["images_per_s_at_fmax"] for r in rows],
                     "o-",
                     color=GRID_COLOURS[grid],
-                    label=f"{grid}, at its PE's fastest clock",
+                    label=f"{grid}, at the clock its netlist reaches",
                 )
             rows = [r for r in totals if r["network"] == network and r["grid"] == grids[0]]
             rows.sort(key=lambda r: r["wbits"])

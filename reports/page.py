@@ -97,7 +97,8 @@ def speed_section(data: dict[str, Any]) -> dict[str, Any]:
     shape = f"{options['rows']}x{options['cols']}"
     source = (
         f"Computed here: closed-form cycles of a weight-stationary {shape} array at {options['clock_mhz']:g} MHz; "
-        "the fastest clock is the measured delay of the synthesized processing element."
+        f"netlists are synthesized for {1e3 / data['units'][0]['clock_ns']:g} MHz and no faster; the clock that one "
+        "reaches is its processing element's delay by static timing."
     )
     four = {n: _pick(totals, network=n, grid="post", wbits=4)[0] for n in NETWORKS}
     caption = (
@@ -106,7 +107,8 @@ def speed_section(data: dict[str, Any]) -> dict[str, Any]:
             f"{n} at 4 bits: {t['images_per_s']:.0f} images/s, utilization {100 * t['utilization']:.0f}%."
             for n, t in four.items()
         )
-        + " Run at its own processing element's fastest clock, a grid gains or loses by its delay."
+        + " Run at the clock that its own netlist reaches, fewer bits are faster: the adder and shifter are shorter. "
+        "Every netlist was asked for the same clock, so the wide ones, which just meet it, are not shown at their best."
     )
     blocks = [_figure("Throughput", figures.throughput(totals, NETWORKS, BITS), caption, source)]
     rows = [
@@ -140,10 +142,12 @@ def speed_section(data: dict[str, Any]) -> dict[str, Any]:
     for network in NETWORKS:
         mine = _pick(layers, network=network, grid="post", wbits=4)
         slowest = max(mine, key=lambda r: r["compute_us"] + r["stall_us"])
-        idle = min(mine, key=lambda r: r["utilization"] if r["macs"] else 2.0)
+        waste = {r["name"]: (1 - r["utilization"]) * (r["compute_us"] + r["stall_us"]) for r in mine}
+        worst = max(waste, key=lambda name: waste[name])
         caption = (
-            f"{network}, POST 4 bits. {slowest['name']} takes the longest; {idle['name']} uses the array least "
-            f"({100 * idle['utilization']:.0f}%): that is where a mapping that fills the array better would pay."
+            f"{network}, POST 4 bits. {slowest['name']} takes the longest. {worst} wastes the most: "
+            f"{100 * waste[worst] / sum(waste.values()):.0f}% of all the time that processing elements stand idle; "
+            "that is where a better mapping would pay first."
         )
         blocks.append(
             _figure(f"Time by layer, {network}", figures.time_by_layer(mine, network), caption, source)
@@ -155,8 +159,8 @@ def energy_section(data: dict[str, Any]) -> dict[str, Any]:
     """Energy split into MAC, SRAM, DRAM."""
     totals, layers = data["totals"], data["layers"]
     source = (
-        "MAC: measured here (netlists above). SRAM and DRAM: computed from published energies per access; the "
-        "figures and their sources: " + "; ".join(data["energy_sources"][part] for part in ("sram", "dram"))
+        "MAC: measured here (netlists above). SRAM and DRAM: accesses counted here, energy per access "
+        + "; ".join(data["energy_sources"][part] for part in ("sram", "dram"))
     )
     shares = []
     for network in NETWORKS:

@@ -196,9 +196,15 @@ def verdicts(units: Sequence[dict[str, Any]], errors: Sequence[dict[str, Any]]) 
                     "kind": kind,
                     "text": (
                         f"{word} at {bits} bits against {other}{bits}: its processing element has {area:.2f} times "
-                        f"the area and {energy:.2f} times the energy per MAC; its SQNR is {gauss:+.1f} dB on Gaussian "
-                        f"and {laplace:+.1f} dB on Laplacian weights."
+                        f"the area and {energy:.2f} times the energy per MAC; its SQNR is {_signed(gauss)} dB on Gaussian "
+                        f"and {_signed(laplace)} dB on Laplacian weights."
                     ),
                 }
             )
     return lines
+
+
+def _signed(decibels: float) -> str:
+    """With its sign and one digit; no sign where it rounds to zero."""
+    text = f"{decibels:+.1f}"
+    return "0.0" if float(text) == 0 else text

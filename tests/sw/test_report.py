@@ -1,0 +1,102 @@
+"""The quick report: what it must contain, made once for all checks."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from asq_sw.cli import main
+from reports import quick
+from reports.page import render
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("report")
+    with pytest.raises(SystemExit) as stop:
+        main(["report", "--quick", "-o", str(target)])
+    assert stop.value.code == 0
+    return target
+
+
+@pytest.fixture(scope="module")
+def data(folder: Path) -> dict:
+    return json.loads((folder / "report.json").read_text())
+
+
+def test_page_is_one_file_with_sound_figures(folder: Path) -> None:
+    page = (folder / "index.html").read_text()
+    assert not re.search(r'(src|href)="(?!#)', page.replace('xlink:href="#', ""))
+    figures = re.findall(r"<svg.*?</svg>", page, flags=re.S)
+    assert len(figures) == 8
+    for figure in figures:
+        ET.fromstring(figure.replace("xlink:href", "href"))
+    # Each figure and table has a caption and says where it comes from.
+    assert page.count("<figcaption>") == 8
+    assert page.count('<p class="source">') >= 8 + 4
+    assert "nan" not in re.sub(r"<svg.*?</svg>", "", page, flags=re.S).lower().split()
+
+
+def test_every_row_that_the_issue_asks_for(data: dict) -> None:
+    units = {(u["grid"], u["wbits"]) for u in data["units"]}
+    assert units >= {(g, b) for g in ("post", "int", "pot") for b in (2, 3, 4, 8)}
+    totals = {(t["network"], t["grid"], t["wbits"]) for t in data["totals"]}
+    assert totals == {
+        (n, g, b) for n in ("resnet18", "resnet20") for g in ("post", "int", "pot") for b in (2, 3, 4, 8)
+    }
+    grids = {(r["grid"], r["bits"], r["distribution"]) for r in data["sqnr"]}
+    assert ("post-paper", 4, "laplacian") in grids
+    assert ("fp4", 4, "gaussian") in grids
+
+
+def test_layers_add_up_to_totals(data: dict) -> None:
+    for total in data["totals"]:
+        rows = [r for r in data["layers"] if all(r[k] == total[k] for k in ("network", "grid", "wbits"))]
+        for part in quick.ENERGY_PARTS:
+            assert sum(r[f"{part}_uj"] for r in rows) == pytest.approx(total[f"{part}_uj"])
+        assert sum(r["compute_us"] + r["stall_us"] for r in rows) == pytest.approx(1e6 * total["latency_s"])
+
+
+def test_it_says_where_post_loses_and_wins(data: dict) -> None:
+    """The naive POST processing element is larger than int4's: the page must say so."""
+    area = {(u["grid"], u["wbits"]): u["area_per_mac_um2"] for u in data["units"]}
+    assert area["post", 4] > area["int", 4]
+    four = next(v for v in data["verdicts"] if "at 4 bits against int4" in v["text"])
+    ratio = float(re.search(r"has ([\d.]+) times the area", four["text"]).group(1))
+    assert ratio == pytest.approx(area["post", 4] / area["int", 4], abs=0.005)
+    kinds = {v["kind"] for v in data["verdicts"]}
+    assert {"win", "lose"} <= kinds
+
+
+def test_verdict_follows_the_figures() -> None:
+    def unit(grid: str, bits: int, area: float) -> dict:
+        return {"grid": grid, "wbits": bits, "area_per_mac_um2": area, "energy_per_mac_fj": area}
+
+    units = [unit(g, b, 1.0 if g == "post" else 2.0) for g in ("post", "int", "pot") for b in quick.BITS]
+    errors = [
+        {"grid": g, "bits": b, "distribution": d, "sqnr_db": 20.0 if g == "post" else 10.0}
+        for g in ("post", "int", "pot")
+        for b in quick.BITS
+        for d in ("gaussian", "laplacian")
+    ]
+    assert {v["kind"] for v in quick.verdicts(units, errors)} == {"win"}
+    for u in units:
+        u["area_per_mac_um2"] = 4.0 if u["grid"] == "post" else 2.0
+    assert {v["kind"] for v in quick.verdicts(units, errors)} == {"mixed"}
+
+
+def test_csv_is_the_json(folder: Path, data: dict) -> None:
+    for name in ("units", "totals", "layers", "sqnr"):
+        with open(folder / f"{name}.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == len(data[name])
+        assert rows[-1].keys() == data[name][-1].keys()
+
+
+def test_the_same_data_gives_the_same_page(folder: Path, data: dict) -> None:
+    assert render(data) == (folder / "index.html").read_text()
