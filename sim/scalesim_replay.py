@@ -235,20 +235,34 @@ def _ofmap_stream(dataflow, fold_row, fold_col, rows, cols, m, n, k):
     return k - 1 + rows - used, used, min(cols, n - fold_col * cols)
 
 
-@njit(cache=True, inline="always")
-def _ifmap_address(shape, pixel, k):
-    """Address of an input value, -1 where the window hangs over the map. shape: H, W, C, R, S, stride h, w, out w."""
-    row, column = (pixel // shape[7]) * shape[5], (pixel % shape[7]) * shape[6]
+@njit(cache=True)
+def _windows(shape, m, k):
+    """(row, column, address) of each output pixel's window, and of each product within a window; int64 (m, 3), (k, 3).
+
+    shape: H, W, C, R, S, stride height, stride width, output width. Addresses run over columns, then channels.
+    """
+    pixels, products = np.empty((m, 3), np.int64), np.empty((k, 3), np.int64)
+    for p in range(m):
+        row, column = (p // shape[7]) * shape[5], (p % shape[7]) * shape[6]
+        pixels[p, 0], pixels[p, 1], pixels[p, 2] = row, column, (row * shape[1] + column) * shape[2]
     across = shape[4] * shape[2]
-    row += k // across
-    column += (k % across) // shape[2]
-    if row >= shape[0] or column >= shape[1]:
+    for j in range(k):
+        row, column = j // across, (j % across) // shape[2]
+        products[j, 0], products[j, 1] = row, column
+        products[j, 2] = (row * shape[1] + column) * shape[2] + j % shape[2]
+    return pixels, products
+
+
+@njit(cache=True, inline="always")
+def _ifmap_address(pixels, products, height, width, pixel, product):
+    """Address of an input value, -1 where the window hangs over the map."""
+    if pixels[pixel, 0] + products[product, 0] >= height or pixels[pixel, 1] + products[product, 1] >= width:
         return -1
-    return (row * shape[1] + column) * shape[2] + k % shape[2]
+    return pixels[pixel, 2] + products[product, 2]
 
 
 @njit(cache=True)
-def _fetch_sets(ifmap, dataflow, rows, cols, m, n, k, shape, size, words):
+def _fetch_sets(ifmap, dataflow, rows, cols, m, n, k, pixels, products, height, width, size, words):
     """Prefetch order of an operand in USER mode, by address: (pointer, sets, elements, addresses).
 
     The sets of an address are ``sets[pointer[a] : pointer[a + 1]]``, ascending.
@@ -264,7 +278,7 @@ def _fetch_sets(ifmap, dataflow, rows, cols, m, n, k, shape, size, words):
             (row_folds, rows, True) if dataflow == IS else (col_folds, cols, dataflow == OS)
         )
         steps = n if dataflow == IS else k
-    height = folds * steps
+    matrix_rows = folds * steps
     pointer = np.zeros(size + 1, np.int64)
     newest = np.full(size, -1, np.int64)
     sets = np.zeros(0, np.int64)
@@ -277,9 +291,9 @@ def _fetch_sets(ifmap, dataflow, rows, cols, m, n, k, shape, size, words):
                 pointer[a + 1] += pointer[a]
             sets = np.zeros(pointer[size], np.int64)
             place = pointer[:size].copy()
-        for outer in range(height + lanes - 1 if diagonal else height):
+        for outer in range(matrix_rows + lanes - 1 if diagonal else matrix_rows):
             low = max(0, outer - lanes + 1) if diagonal else 0
-            high = min(outer, height - 1) if diagonal else lanes - 1
+            high = min(outer, matrix_rows - 1) if diagonal else lanes - 1
             for inner in range(high - low + 1):
                 if diagonal:
                     line = high - inner
@@ -291,7 +305,7 @@ def _fetch_sets(ifmap, dataflow, rows, cols, m, n, k, shape, size, words):
                 if ifmap:
                     pixel, product = (t, fold * lanes + lane) if dataflow == WS else (fold * lanes + lane, t)
                     if pixel < m and product < k:
-                        address = _ifmap_address(shape, pixel, product)
+                        address = _ifmap_address(pixels, products, height, width, pixel, product)
                 else:
                     product, filters = (
                         (fold * lanes + lane, t) if dataflow == IS else (t, fold * lanes + lane)
@@ -310,7 +324,7 @@ def _fetch_sets(ifmap, dataflow, rows, cols, m, n, k, shape, size, words):
                 else:
                     sets[place[address]] = s
                     place[address] += 1
-    return pointer, sets, height * lanes, addresses
+    return pointer, sets, matrix_rows * lanes, addresses
 
 
 @njit(cache=True)
@@ -339,18 +353,20 @@ def replay(dataflow, rows, cols, m, n, k, shape, buffers, user, bandwidths, out)
     steps = m if dataflow == WS else (n if dataflow == IS else k)
     per_fold = steps + rows + cols - 2 + (0 if dataflow == OS else rows)
     ifmap_size, filter_size = shape[0] * shape[1] * shape[2], n * k
+    height, width = shape[0], shape[1]
+    pixels, products = _windows(shape, m, k)
     ifmap_newest = np.full(0 if user else ifmap_size, -1, np.int64)
     filter_newest = np.full(0 if user else filter_size, -1, np.int64)
     ifmap, filters = _estimator(buffers[0]), _estimator(buffers[1])
     if user:
         words = (buffers[0] + 99) // 100
         ifmap_pointer, ifmap_sets, elements, addresses = _fetch_sets(
-            True, dataflow, rows, cols, m, n, k, shape, ifmap_size, words
+            True, dataflow, rows, cols, m, n, k, pixels, products, height, width, ifmap_size, words
         )
         ifmap_user = _prefetcher(buffers[0], bandwidths[0], elements, addresses)
         words = (buffers[1] + 99) // 100
         filter_pointer, filter_sets, elements, addresses = _fetch_sets(
-            False, dataflow, rows, cols, m, n, k, shape, filter_size, words
+            False, dataflow, rows, cols, m, n, k, pixels, products, height, width, filter_size, words
         )
         filter_user = _prefetcher(buffers[1], bandwidths[1], elements, addresses)
     else:
@@ -383,7 +399,9 @@ def replay(dataflow, rows, cols, m, n, k, shape, buffers, user, bandwidths, out)
                 offset, asked = 1, False
                 for r in range(low, high + 1):
                     t = at - i_skew * r
-                    address = _ifmap_address(shape, ia + ib * t + ic * r, ja + jb * t + jc * r)
+                    address = _ifmap_address(
+                        pixels, products, height, width, ia + ib * t + ic * r, ja + jb * t + jc * r
+                    )
                     if address < 0:
                         continue
                     asked = True
