@@ -108,3 +108,28 @@ def _flat(record: dict[str, Any]) -> dict[str, Any]:
         else:
             flat[key] = value
     return flat
+
+
+def pareto_table(rows: Any, objective: str, axes: list[str], most: int = 15) -> str:
+    """The Pareto front of a sweep's table, best objective first, at most ``most`` rows."""
+    front = [row for row in rows.to_pylist() if row["pareto"]]
+    front.sort(key=lambda row: (row[objective], row["point"]))
+    shown = ["latency_s", "images_per_s", "utilization", "energy_uj", "area_mm2", "sqnr_db"]
+    title = f"Pareto front over latency, energy and area: {len(front)} of {rows.num_rows:,} points"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name in [*axes, "latency ms", "images/s", "util.", "energy uJ", "area mm2", "SQNR dB"]:
+        table.add_column(name, justify="right")
+    for row in front[:most]:
+        figures = [row[name] for name in shown]
+        table.add_row(
+            *(str(row[name]) for name in axes),
+            f"{1e3 * figures[0]:.4g}",
+            f"{figures[1]:,.1f}",
+            f"{100 * figures[2]:.1f}%",
+            f"{figures[3]:,.1f}",
+            f"{figures[4]:.3f}",
+            f"{figures[5]:.1f}",
+        )
+    if len(front) > most:
+        table.caption = f"and {len(front) - most} more"
+    return render(table)
