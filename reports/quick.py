@@ -57,7 +57,7 @@ def _measured(grid: str, bits: int, node: str) -> dict[str, Any]:
 
     weight = WeightFormat(grid, bits)
     cost = measure(UnitSpec("pe", weight, bits), node).to_json()
-    kept = (
+    kept: tuple[str, ...] = (
         "clock_ns",
         "cells",
         "area_um2",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from asq_sw import models
@@ -36,6 +36,8 @@ class Layer:
     groups, batch : int
     inputs : int
         Maps of this shape that are read (2 for a residual add).
+    sources : tuple of str
+        Layers whose outputs it reads; empty where unknown (a topology file) or for the network's input.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Layer:
     groups: int = 1
     batch: int = 1
     inputs: int = 1
+    sources: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         where = f"layer {self.name}"
@@ -59,7 +62,7 @@ class Layer:
                 f"{where}: kind is {self.kind!r}, expected one of {', '.join(MAC_KINDS + OTHER_KINDS)}"
             )
         for field in fields(self):
-            if field.name in ("name", "kind"):
+            if field.name in ("name", "kind", "sources"):
                 continue
             value = getattr(self, field.name)
             low = 0 if field.name == "padding" else 1
@@ -154,7 +157,18 @@ class Workload:
 
 def from_graph(graph: Graph, batch: int = 1) -> Workload:
     """Layers of a network: the ones with products, pooling and adds (the rest is fused into them)."""
-    layers = [layer for node in graph if (layer := _layer(graph, node, batch)) is not None]
+    layers: list[Layer] = []
+    # Node -> the simulated layer whose output it carries on (normalization, ReLU and reshapes are fused away).
+    producer: dict[str, str] = {}
+    for node in graph:
+        layer = _layer(graph, node, batch)
+        if layer is None:
+            if node.inputs and node.inputs[0] in producer:
+                producer[node.name] = producer[node.inputs[0]]
+            continue
+        sources = tuple(producer[source] for source in node.inputs if source in producer)
+        layers.append(replace(layer, sources=sources))
+        producer[node.name] = layer.name
     return Workload(graph.name, tuple(layers))
 
 
