@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from pathlib import Path
@@ -34,6 +35,28 @@ class Accelerator(BaseModel):
         DRAM bandwidth, 1e9 bytes a second. The default is one LPDDR4-3200 x32 channel (JESD209-4).
     node : str
         Cell library whose measured processing element gives the energy per MAC.
+
+    The rest is seen by fidelity 2 only:
+
+    dram : str
+        ``bandwidth``, or a preset of :mod:`sim.dram` (its pages, banks and bandwidth instead of the figure above).
+    dram_latency_ns : float
+        From asking to the first byte, in the bandwidth model.
+    hide_load : bool
+        The stationary operand is loaded behind the tile before.
+    pe_stages : int
+        Pipeline registers inside a processing element: further cycles of drain for each fold.
+    vector_lanes : int
+        Values a cycle through requantization, pooling and adds; 0 for as many as there are.
+    ifmap_words, filter_words, ofmap_words : int
+        Words a cycle from or to a scratchpad (banks x ports x words of a line); 0 for as many as the array asks.
+    keep_on_chip : bool
+        An output that fits half the ifmap scratchpad is not read back by the layer after it, and not written
+        where that layer is its only reader.
+    asq : str
+        ``off``, ``two-pass`` or ``producer``: see :mod:`sim.asq_cost`.
+    asq_bits : int
+        Width in which ASQ keeps a map until its average is known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +74,17 @@ class Accelerator(BaseModel):
     ofmap_kib: float = Field(128.0, gt=0)
     dram_gb_per_s: float = Field(12.8, gt=0)
     node: str = "nangate45"
+    dram: str = "bandwidth"
+    dram_latency_ns: float = Field(100.0, ge=0)
+    hide_load: bool = False
+    pe_stages: int = Field(0, ge=0, le=64)
+    vector_lanes: int = Field(32, ge=0)
+    ifmap_words: int = Field(0, ge=0)
+    filter_words: int = Field(0, ge=0)
+    ofmap_words: int = Field(0, ge=0)
+    keep_on_chip: bool = False
+    asq: Literal["off", "two-pass", "producer"] = "off"
+    asq_bits: int = Field(16, ge=8, le=32)
 
     def __init__(self, **values: Any):
         try:
@@ -99,7 +133,8 @@ class Accelerator(BaseModel):
         """The configuration as TOML that :meth:`from_toml` reads back."""
         lines = []
         for name, value in self.model_dump(exclude_none=True).items():
-            lines.append(f'{name} = "{value}"' if isinstance(value, str) else f"{name} = {value}")
+            text = json.dumps(value)  # a TOML string, number or boolean is written as JSON writes it
+            lines.append(f"{name} = {text}")
         return "\n".join(lines) + "\n"
 
 

@@ -5,18 +5,14 @@ plain delays): per element an activation, a weight code and a sum. It is driven 
 cycle, and is equal to the RTL register by register (tests/sim/test_array_exact.py). :func:`run_gemm` runs a
 whole matrix product through it, fold by fold.
 
-Two kernels do the same work. With ``trace`` every register of every cycle is kept, by a loop that follows
-the registers. Without, time is the inner loop: a partial sum that moves down a column meets, in row r, a
-stream of activations delayed by its column and one weight, so that the column's sums of many cycles are one
-vector operation. Each sum of each element and cycle is still computed; it is overwritten by the next row's.
+Two kinds of kernel do the same work (:mod:`sim.array_kernels`). With ``trace`` every register of every cycle
+is kept, by a loop that follows the registers. Without, time is the innermost loop: outputs in every cycle and
+registers at the end are the same.
 
 A product is ``a * even[code] + R[a] * odd[code]`` with R the grid's look-up table: one of the two is zero for
 every code, and there is no table and no second term in the grids that read none
 (:meth:`asq_sw.formats.WeightFormat.decompose`). Sums are kept modulo 2**n in the narrowest integer (int16,
 int32, int64) that has the register's bits, which is exact; wider sums are kept in limbs, run one by one.
-
-Cost on two cores of a 2.x GHz server with AVX-512: 0.05 ns per element and cycle at int16, 0.1 at int32
-(tests/benchmarks/bench_array.py measures it); with ``trace`` about 1 ns.
 """
 
 from __future__ import annotations
@@ -26,153 +22,17 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba import njit, prange
 from numpy.typing import ArrayLike, NDArray
 
 from asq_sw.errors import InputError
 from asq_sw.formats import ActivationFormat, WeightFormat
+from sim import array_kernels
 
 DATAFLOWS = ("ws", "os")
-SEGMENT = 1024
+SPAN = 512
 """Most cycles that a column is worked through at once, so that its streams stay in the cache."""
-BATCH = 1 << 14
+BATCH = 1 << 15
 """About how many cycles :func:`run_gemm` prepares at once."""
-
-
-# -- kernels ---------------------------------------------------------------------------------------------------
-
-
-@njit(cache=True, parallel=True)
-def _look_up(activations, table, lowest, out):
-    """``out = table[activations - lowest]``; (rows, L)."""
-    for r in prange(activations.shape[0]):
-        for i in range(activations.shape[1]):
-            out[r, i] = table[activations[r, i] - lowest]
-
-
-@njit(cache=True, parallel=True, boundscheck=False)
-def _run_ws(
-    activations, entries, two_terms, codes, even_of, odd_of, even, odd, waves, bounds, loading, blocks
-):
-    """Weight-stationary, all cycles.
-
-    ``activations[r, cols + t]`` is at row r's port in cycle t, ``entries`` its table entries; what comes
-    before are the registers. ``waves[c, rows + i]`` is the sum that enters column c in cycle i and is in row
-    r in cycle i + r: its value before r is what row r - 1 held. ``even, odd[c, r]`` are the weights.
-    ``bounds`` and ``loading`` cut time into spans with and without load.
-    """
-    rows, cols = activations.shape[0], even.shape[0]
-    for block in prange(blocks):
-        shifting_even = np.empty(rows + SEGMENT, even.dtype)
-        shifting_odd = np.empty(rows + SEGMENT, odd.dtype)
-        for span in range(len(loading)):
-            begin, end = bounds[span], bounds[span + 1]
-            for c in range(block * cols // blocks, (block + 1) * cols // blocks):
-                if loading[span]:
-                    # A weight moves down with the sums: wave i meets the weight that entered in cycle i - 1.
-                    for r in range(rows):
-                        shifting_even[rows - 1 - r] = even[c, r]
-                        shifting_odd[rows - 1 - r] = odd[c, r]
-                    for t in range(begin, end):
-                        shifting_even[rows + t - begin] = even_of[codes[t, c]]
-                        shifting_odd[rows + t - begin] = odd_of[codes[t, c]]
-                for r in range(rows):
-                    a = activations[r, cols + begin - c : cols + end - c]
-                    e = entries[r, cols + begin - c : cols + end - c]
-                    wave = waves[c, rows + begin - r : rows + end - r]
-                    if loading[span]:
-                        by_even = shifting_even[rows - 1 - r : rows - 1 - r + end - begin]
-                        by_odd = shifting_odd[rows - 1 - r : rows - 1 - r + end - begin]
-                        for i in range(end - begin):
-                            wave[i] += a[i] * by_even[i] + e[i] * by_odd[i]
-                    elif two_terms:
-                        even_here, odd_here = even[c, r], odd[c, r]
-                        for i in range(end - begin):
-                            wave[i] += a[i] * even_here + e[i] * odd_here
-                    else:
-                        even_here = even[c, r]
-                        for i in range(end - begin):
-                            wave[i] += a[i] * even_here
-                if loading[span]:
-                    for r in range(rows):
-                        even[c, r] = shifting_even[rows + end - begin - 1 - r]
-                        odd[c, r] = shifting_odd[rows + end - begin - 1 - r]
-
-
-@njit(cache=True, parallel=True, boundscheck=False)
-def _run_os(backward, entries, two_terms, even, odd, sums, drain, out, blocks):
-    """Output-stationary, all cycles.
-
-    ``backward[r, T - 1 - t]`` is at row r's port in cycle t (so that a row of elements reads a row of it),
-    ``entries`` its table entries; ``even, odd[rows + t, c]`` are at column c's port. ``sums`` (rows, cols)
-    is updated, ``out`` (T, cols) is the last row before each clock edge.
-    """
-    rows, cols = sums.shape
-    cycles = len(drain)
-    for block in prange(blocks):
-        left, right = block * cols // blocks, (block + 1) * cols // blocks
-        for t in range(cycles):
-            for c in range(left, right):
-                out[t, c] = sums[rows - 1, c]
-            if drain[t]:
-                for r in range(rows - 1, 0, -1):
-                    for c in range(left, right):
-                        sums[r, c] = sums[r - 1, c]
-                for c in range(left, right):
-                    sums[0, c] = 0
-                continue
-            for r in range(rows):
-                a = backward[r, cycles - 1 - t + left : cycles - 1 - t + right]
-                e = entries[r, cycles - 1 - t + left : cycles - 1 - t + right]
-                by_even = even[rows + t - r, left:right]
-                by_odd = odd[rows + t - r, left:right]
-                total = sums[r, left:right]
-                if two_terms:
-                    for c in range(right - left):
-                        total[c] += a[c] * by_even[c] + e[c] * by_odd[c]
-                else:
-                    for c in range(right - left):
-                        total[c] += a[c] * by_even[c]
-
-
-@njit(cache=True)
-def _trace(
-    stationary,
-    a,
-    codes,
-    control,
-    table,
-    lowest,
-    activation,
-    weight,
-    sums,
-    all_activations,
-    all_weights,
-    all_sums,
-):
-    """Every register of every cycle, as the processing elements' docstrings say it.
-
-    ``table[code, a - lowest]`` is the product; the first three arrays after ``lowest`` are the registers
-    (rows, cols) and are updated, the last three (T, rows, cols) are filled with what they hold after each
-    cycle.
-    """
-    rows, cols = activation.shape
-    for t in range(len(control)):
-        # From the last element to the first: a neighbour's register still holds its old value.
-        for r in range(rows - 1, -1, -1):
-            for c in range(cols - 1, -1, -1):
-                a_in = a[t, r] if c == 0 else activation[r, c - 1]
-                w_in = codes[t, c] if r == 0 else weight[r - 1, c]
-                above = 0 if r == 0 else sums[r - 1, c]
-                if stationary:
-                    sums[r, c] = above + table[weight[r, c], a_in - lowest]
-                    if control[t]:
-                        weight[r, c] = w_in
-                else:
-                    sums[r, c] = above if control[t] else sums[r, c] + table[w_in, a_in - lowest]
-                    weight[r, c] = w_in
-                activation[r, c] = a_in
-        all_activations[t], all_weights[t], all_sums[t] = activation, weight, sums
 
 
 # -- the array -------------------------------------------------------------------------------------------------
@@ -261,15 +121,20 @@ class ExactArray:
             # A limb of a weight, times an activation or its table entry, times the terms, stays in an int64.
             self.dtype = np.int64
             widest = max(abs(int(entry)) for entry in table)
-            self._limb_bits = min(32, 61 - max(widest.bit_length(), 8) - terms.bit_length())
+            self._limb_bits = min(32, 61 - max(widest.bit_length(), 8) - max(terms, SPAN).bit_length())
             if self._limb_bits < 1:
                 raise InputError(f"terms is {terms}, expected fewer for sums of {self.psum_bits} bits")
             limbs = -(-self.psum_bits // self._limb_bits)
         self._terms_held = terms
         self._two_terms = any(odd)
-        self._table = table.astype(self.dtype)
-        self._even = self._split(even, limbs).astype(self.dtype)
-        self._odd = self._split(odd, limbs).astype(self.dtype)
+        self._table = table
+        self._even, self._odd = self._split(even, limbs), self._split(odd, limbs)
+        operands = np.concatenate([self._even, self._odd], axis=None)
+        widest = max(np.abs(table).max(), *self._activation_range, operands.max(), -operands.min())
+        # Weight-stationary operands are as wide as the sums that they are added to in place.
+        narrow = np.int16 if widest < 1 << 15 else np.int32 if widest < 1 << 31 else np.int64
+        self._operand = self.dtype if dataflow == "ws" else narrow
+        self._even, self._odd = self._even.astype(self._operand), self._odd.astype(self._operand)
         # Products by code and activation value, ascending.
         values = range(self.activation_format.min, self.activation_format.max + 1)
         products = [
@@ -324,8 +189,9 @@ class ExactArray:
     def load_state(self, activation: ArrayLike, weight: ArrayLike, sums: ArrayLike) -> None:
         """Set all registers, each (rows, cols): activation values, weight codes, sums."""
         shape = (self.rows, self.cols)
-        self.activation = self._checked("activation registers", activation, shape, self._activation_range)
-        self.weight = self._checked("weight registers", weight, shape, self._code_range)
+        ends = self._activation_range
+        self.activation = self._checked("activation registers", activation, shape, ends).copy()
+        self.weight = self._checked("weight registers", weight, shape, self._code_range).copy()
         total = np.array(sums, dtype=object)
         if total.shape != shape:
             raise InputError(f"sum registers have shape {total.shape}, expected {shape}")
@@ -348,7 +214,7 @@ class ExactArray:
             raise InputError(f"{field} have shape {array.shape}, expected {shape}")
         if array.dtype.kind not in "iub" or (array.size and (array.min() < ends[0] or array.max() > ends[1])):
             raise InputError(f"{field} are out of range, expected whole numbers from {ends[0]} to {ends[1]}")
-        return array.astype(np.int64)
+        return array.astype(np.int64, copy=False)
 
     def run(self, a: ArrayLike, w: ArrayLike, control: ArrayLike, trace: bool = False) -> Cycles:
         """Advance by T clock cycles.
@@ -371,12 +237,37 @@ class ExactArray:
         """
         flags = np.ascontiguousarray(control, dtype=np.bool_)
         cycles = flags.size
-        values = self._checked("activations", a, (cycles, self.rows), self._activation_range)
         codes = self._checked("weight codes", w, (cycles, self.cols), self._code_range)
         if trace:
-            return self._traced(values, codes, flags)
-        outputs = self._fast(np.ascontiguousarray(values.T), codes, flags)
-        return Cycles(self._join(outputs[:, :cycles]))
+            return self._traced(
+                self._checked("activations", a, (cycles, self.rows), self._activation_range), codes, flags
+            )
+        values = np.ascontiguousarray(a)
+        stream = self._stream(cycles)
+        good = values.shape == (cycles, self.rows) and values.dtype.kind in "iu"
+        threads = numba.get_num_threads()
+        if not good or not array_kernels.fill(
+            values, *self._activation_range, self._table, stream, self.cols, threads
+        ):
+            self._checked("activations", a, (cycles, self.rows), self._activation_range)
+            raise AssertionError("the check has raised")
+        if self.dataflow == "ws":
+            ports = self._advance_ws(stream, codes, flags)
+        else:
+            even, odd = self._weight_streams(cycles)
+            for limb in range(len(even)):
+                array_kernels.weights_os(
+                    codes, self._even[limb], self._odd[limb], self.rows, even[limb], odd[limb], threads
+                )
+            self.weight = np.concatenate(
+                [codes[::-1][: self.rows], self.weight[: max(self.rows - cycles, 0)]]
+            )
+            ports = self._advance_os(stream, even, odd, flags)
+        if len(ports) > 1:
+            return Cycles(self._join(ports[..., :cycles]).T)
+        outputs = np.empty((cycles, self.cols), np.int64)
+        array_kernels.settle(ports[0], 64 - self.psum_bits, outputs, threads)
+        return Cycles(outputs)
 
     def step(self, a: ArrayLike, w: ArrayLike, control: bool) -> NDArray[Any]:
         """Advance by one clock cycle: ``a`` (rows,), ``w`` (cols,). Gives the outputs before the edge, (cols,)."""
@@ -389,7 +280,7 @@ class ExactArray:
         for limb, products in enumerate(self._products):
             activation, weight = self.activation.copy(), self.weight.copy()
             sums, all_sums = self._sums[limb].astype(np.int64), np.empty(shape, np.int64)
-            _trace(
+            array_kernels.trace(
                 self.dataflow == "ws", a, codes, flags, products, self.activation_format.min,
                 activation, weight, sums, activations, weights, all_sums,
             )  # fmt: skip
@@ -400,76 +291,81 @@ class ExactArray:
         outputs = np.concatenate([before[None], sums[:-1, -1]])[: len(flags)]
         return Cycles(outputs, activations, weights, sums)
 
-    def _fast(self, a: NDArray[Any], codes: NDArray[np.int64], flags: NDArray[np.bool_]) -> NDArray[Any]:
-        """Run without trace; ``a`` is (rows, T).
+    def _stream(self, cycles: int) -> NDArray[Any]:
+        """A stream for the kernels, not yet filled: (rows, or twice that with table entries, cols + T)."""
+        return np.empty((self.rows * (1 + self._two_terms), self.cols + cycles), self._operand)
 
-        Gives the limbs of the last row's sums before each clock edge and after the last: (limbs, T + 1, cols).
-        """
-        if len(self._sums) > 1 and self.dataflow == "os" and len(flags) > self._terms_held:
-            # Limbs have room for so many terms: carry between them before going on.
-            head, cut = [], self._terms_held
-            for t in range(0, len(flags), cut):
-                part = self._fast(a[:, t : t + cut], codes[t : t + cut], flags[t : t + cut])
-                head.append(part if t + cut >= len(flags) else part[:, :-1])
-                self._sums = self._split(self.sums, len(self._sums))
-            return np.concatenate(head, axis=1)
-        cols, cycles = self.cols, len(flags)
-        # An activation register holds what was at its row's port some cycles ago.
-        stream = np.empty((self.rows, cols + cycles), self.dtype)
-        stream[:, :cols] = self.activation[:, ::-1]
-        stream[:, cols:] = a
-        run = self._fast_ws if self.dataflow == "ws" else self._fast_os
-        outputs = run(stream, codes, flags)
-        self.activation = stream[:, cycles:][:, ::-1].astype(np.int64)
-        return outputs
-
-    def _entries(self, stream: NDArray[Any]) -> NDArray[Any]:
-        """The table entry of each activation, or the activations themselves where no table is read."""
+    def _with_entries(self, activations: NDArray[np.int64]) -> NDArray[Any]:
+        """Activations (n, ...) with their table entries below them, if any are read."""
         if not self._two_terms:
-            return stream
-        entries = np.empty_like(stream)
-        _look_up(stream, self._table, self.activation_format.min, entries)
-        return entries
+            return activations.astype(self._operand)
+        entries = self._table[activations - self.activation_format.min]
+        return np.concatenate([activations, entries]).astype(self._operand)
 
-    def _fast_ws(
+    def _begin(self, stream: NDArray[Any]) -> None:
+        """Put the activation registers before the stream, and take what they will hold from its end."""
+        stream[:, : self.cols] = self._with_entries(self.activation[:, ::-1])
+        last = stream[: self.rows, stream.shape[1] - self.cols :]
+        self.activation = last[:, ::-1].astype(np.int64)
+
+    @staticmethod
+    def _spans(flags: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Bounds of spans of equal control, at most :data:`SPAN` cycles long, and the control of each."""
+        changes = np.flatnonzero(flags[1:] != flags[:-1]) + 1
+        bounds = np.unique(np.concatenate([changes, np.arange(0, len(flags), SPAN), [len(flags)]]))
+        return bounds.astype(np.int64), flags[bounds[:-1]]
+
+    def _advance_ws(
         self, stream: NDArray[Any], codes: NDArray[np.int64], flags: NDArray[np.bool_]
     ) -> NDArray[Any]:
+        """Run; the last row's sums before each clock edge and after the last, (limbs, cols, T + 1)."""
         rows, cols, cycles = self.rows, self.cols, len(flags)
-        changes = np.flatnonzero(flags[1:] != flags[:-1]) + 1
-        bounds = np.unique(np.concatenate([changes, np.arange(0, cycles, SEGMENT), [cycles]]))
-        loading = flags[bounds[:-1]]
-        entries = self._entries(stream)
-        outputs = []
+        self._begin(stream)
+        ports = np.empty((len(self._sums), cols, cycles + rows), self.dtype)
         for limb, (even_of, odd_of) in enumerate(zip(self._even, self._odd, strict=True)):
-            waves = np.zeros((cols, rows + cycles), self.dtype)
+            waves = ports[limb]
             waves[:, :rows] = self._sums[limb, ::-1].T
+            waves[:, rows:] = 0
             even, odd = (np.ascontiguousarray(by[self.weight].T) for by in (even_of, odd_of))
-            _run_ws(
-                stream, entries, self._two_terms, codes, even_of, odd_of, even, odd, waves, bounds, loading,
+            array_kernels.run_ws(
+                stream, codes, even_of, odd_of, even, odd, waves, *self._spans(flags),
                 min(cols, numba.get_num_threads()),
             )  # fmt: skip
             self._sums[limb] = waves[:, cycles:].T[::-1]
-            outputs.append(waves[:, : cycles + 1].T)
-        entered = codes[flags][::-1][:rows]
+        entered = codes[np.flatnonzero(flags)[::-1][:rows]]
         self.weight = np.concatenate([entered, self.weight[: rows - len(entered)]])
-        return np.array(outputs) if len(outputs) > 1 else outputs[0][None]
+        return ports[..., : cycles + 1]
 
-    def _fast_os(
-        self, stream: NDArray[Any], codes: NDArray[np.int64], flags: NDArray[np.bool_]
+    def _weight_streams(self, cycles: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Limbs of the weights of each column by term, (limbs, cols, rows + T): the registers, then zeros."""
+        shape = (len(self._sums), self.cols, self.rows + cycles)
+        even, odd = np.zeros(shape, self._operand), np.zeros(shape, self._operand)
+        before = self.weight[::-1].T
+        even[..., : self.rows], odd[..., : self.rows] = self._even[:, before], self._odd[:, before]
+        return even, odd
+
+    def _advance_os(
+        self, stream: NDArray[Any], even: NDArray[Any], odd: NDArray[Any], flags: NDArray[np.bool_]
     ) -> NDArray[Any]:
+        """As :meth:`_advance_ws`; the weight registers are left to the caller."""
         cols, cycles = self.cols, len(flags)
-        backward = np.ascontiguousarray(stream[:, ::-1])
-        entries = self._entries(backward)
-        moving = np.concatenate([self.weight[::-1], codes])
-        outputs = np.empty((len(self._sums), cycles + 1, cols), self.dtype)
-        for limb, (even_of, odd_of) in enumerate(zip(self._even, self._odd, strict=True)):
-            _run_os(
-                backward, entries, self._two_terms, even_of[moving], odd_of[moving], self._sums[limb], flags,
-                outputs[limb], min(cols, numba.get_num_threads()),
-            )  # fmt: skip
-        outputs[:, cycles] = self._sums[:, -1]
-        self.weight = np.ascontiguousarray(moving[cycles:][::-1])
-        return outputs
+        self._begin(stream)
+        ports = np.empty((len(self._sums), cols, cycles + 1), self.dtype)
+        bounds, draining = self._spans(flags)
+        # Limbs have room for so many terms; then what they carry must be passed on.
+        step = max(self._terms_held // SPAN, 1) if len(self._sums) > 1 else max(len(draining), 1)
+        for first in range(0, max(len(draining), 1), step):
+            for limb in range(len(self._sums)):
+                sums = np.ascontiguousarray(self._sums[limb].T)
+                array_kernels.run_os(
+                    stream, even[limb], odd[limb], sums, ports[limb],
+                    bounds[first : first + step + 1], draining[first : first + step],
+                    min(cols, numba.get_num_threads()),
+                )  # fmt: skip
+                self._sums[limb] = sums.T
+            if len(self._sums) > 1:
+                self._sums = self._split(self.sums, len(self._sums))
+        return ports
 
 
 # -- a whole matrix product ------------------------------------------------------------------------------------
@@ -539,107 +435,68 @@ def _padded(values: NDArray[np.int64], rows: int, cols: int, fill: int) -> NDArr
     return whole
 
 
-@njit(cache=True)
-def _feed_ws(left, right, first, count, rows, cols, a, codes, flags):
-    """Inputs of ``count`` folds from ``first`` on: ``left`` (k, m), ``right`` (k, n), both padded."""
-    m, k_folds = left.shape[1], right.shape[0] // rows
-    period = rows + m + rows + cols - 2
-    for f in range(count):
-        top, side = (first + f) % k_folds * rows, (first + f) // k_folds * cols
-        begin = f * period
-        for r in range(rows):
-            flags[begin + r] = True
-            for c in range(cols):
-                codes[begin + r, c] = right[top + rows - 1 - r, side + c]
-            for t in range(m):
-                a[r, begin + rows + r + t] = left[top + r, t]
-
-
-@njit(cache=True)
-def _take_ws(ports, first, count, k_folds, rows, cols, m, unused, result):
-    """Add what left the array to ``result`` (n, m); ``ports`` is (T + 1, cols), ``unused`` its bits above."""
-    period = rows + m + rows + cols - 2
-    for f in range(count):
-        side, begin = (first + f) // k_folds * cols, f * period + rows + rows
-        for c in range(cols):
-            for t in range(m):
-                value = np.int64(ports[begin + c + t, c])
-                result[side + c, t] += value << unused >> unused
-
-
 def _gemm_ws(array: ExactArray, a: NDArray[np.int64], codes: NDArray[np.int64]) -> Gemm:
     rows, cols, m, n = array.rows, array.cols, a.shape[0], codes.shape[1]
-    left = np.ascontiguousarray(_padded(a, 1, rows, 0).T).astype(array.dtype)
+    left = array._with_entries(_padded(a, 1, rows, 0).T)
     right = _padded(codes, rows, cols, array.weight_format.zero_code)
     k_folds = len(right) // rows
     folds = k_folds * (right.shape[1] // cols)
     period = rows + m + rows + cols - 2
     limbs = len(array._sums)
-    at_once = max(1, BATCH // period) if limbs == 1 else 1
+    at_once = min(folds, max(1, BATCH // period)) if limbs == 1 else 1
     values: NDArray[Any] = np.zeros((right.shape[1], m), np.int64 if limbs == 1 else object)
+    stream = array._stream(at_once * period)
+    loads = np.zeros((at_once * period, cols), np.int64)
+    flags = np.arange(at_once * period) % period < rows
     for first in range(0, folds, at_once):
         count = min(at_once, folds - first)
-        inputs = np.zeros((rows, count * period), array.dtype)
-        loads = np.zeros((count * period, cols), np.int64)
-        flags = np.zeros(count * period, np.bool_)
-        _feed_ws(left, right, first, count, rows, cols, inputs, loads, flags)
-        ports = array._fast(inputs, loads, flags)
+        if count < at_once:
+            stream = array._stream(count * period)
+        array_kernels.feed_ws(left, right, first, count, rows, cols, stream, loads)
+        ports = array._advance_ws(stream, loads[: count * period], flags[: count * period])
         if limbs == 1:
             unused = 64 - array.psum_bits
-            _take_ws(ports[0], first, count, k_folds, rows, cols, m, unused, values)
+            array_kernels.take_ws(ports[0], first, count, k_folds, rows, cols, m, unused, values)
             continue
         parts = np.zeros((limbs, *values.shape), np.int64)
         for port, part in zip(ports, parts, strict=True):
-            _take_ws(port, first, count, k_folds, rows, cols, m, 0, part)
+            array_kernels.take_ws(port, first, count, k_folds, rows, cols, m, 0, part)
         values += array._join(parts)
     cycles = folds * period
     return Gemm(values[:n].T, folds, cycles, cycles * rows * cols)
 
 
-@njit(cache=True)
-def _feed_os(left, right, rows, cols, first, count, n_folds, a, codes, flags):
-    """Inputs of ``count`` folds from ``first`` on: ``left`` (k, m), ``right`` (k, n), both padded."""
-    k = left.shape[0]
-    work = k + rows + cols - 2
-    for f in range(count):
-        top, side = (first + f) // n_folds * rows, (first + f) % n_folds * cols
-        begin = f * (work + rows)
-        for t in range(k):
-            for r in range(rows):
-                a[r, begin + t + r] = left[t, top + r]
-            for c in range(cols):
-                codes[begin + t + c, c] = right[t, side + c]
-        flags[begin + work : begin + work + rows] = True
-
-
 def _gemm_os(array: ExactArray, a: NDArray[np.int64], codes: NDArray[np.int64]) -> Gemm:
     rows, cols, (m, k), n = array.rows, array.cols, a.shape, codes.shape[1]
-    left = np.ascontiguousarray(_padded(a, rows, 1, 0).T).astype(array.dtype)
-    right = _padded(codes, 1, cols, array.weight_format.zero_code)
-    n_folds = right.shape[1] // cols
-    folds = n_folds * (left.shape[1] // rows)
-    work = k + rows + cols - 2
-    cycles = folds * (work + rows)
-    if array.activation.any() or (array._sums != 0).any():
+    padded = _padded(a, rows, 1, 0)
+    left = array._with_entries(padded)
+    right = np.ascontiguousarray(_padded(codes, 1, cols, array.weight_format.zero_code).T)
+    n_folds = len(right) // cols
+    folds = n_folds * (len(padded) // rows)
+    period = k + rows + cols - 2 + rows
+    limbs = len(array._sums)
+    cycles = folds * period
+    if array.activation.any() or array._sums.any():
         clear = rows + cols
-        array._fast(
-            np.zeros((rows, clear), array.dtype), np.zeros((clear, cols), np.int64), np.ones(clear, np.bool_)
-        )
+        array.run(np.zeros((clear, rows), int), np.zeros((clear, cols), int), np.ones(clear, bool))
         cycles += clear
-    at_once = max(1, BATCH // (work + rows))
-    values: NDArray[Any] = np.zeros(
-        (left.shape[1], right.shape[1]), object if array.psum_bits > 64 else np.int64
-    )
+    at_once = min(folds, max(1, BATCH // period))
+    values: NDArray[Any] = np.zeros((len(padded), len(right)), np.int64 if limbs == 1 else object)
     for first in range(0, folds, at_once):
         count = min(at_once, folds - first)
-        length = count * (work + rows)
-        inputs = np.zeros((rows, length), array.dtype)
-        moving = np.zeros((length, cols), np.int64)
-        flags = np.zeros(length, np.bool_)
-        _feed_os(left, right, rows, cols, first, count, n_folds, inputs, moving, flags)
-        ports = array._fast(inputs, moving, flags)
+        length = count * period
+        stream = array._stream(length)
+        even, odd = array._weight_streams(length)
+        for limb in range(limbs):
+            array_kernels.feed_os(
+                left, array._even[limb][right], array._odd[limb][right], first, count, rows, cols, n_folds,
+                stream, even[limb], odd[limb],
+            )  # fmt: skip
+        flags = np.arange(length) % period >= period - rows
+        ports = array._advance_os(stream, even, odd, flags)
+        array.weight[:] = array.weight_format.zero_code  # what entered while the sums drained
         for f in range(count):
             top, side = (first + f) // n_folds * rows, (first + f) % n_folds * cols
-            drained = ports[:, (f + 1) * (work + rows) - rows : (f + 1) * (work + rows)]
-            values[top : top + rows, side : side + cols] = array._join(drained)[::-1]
+            drained = array._join(ports[..., (f + 1) * period - rows : (f + 1) * period])
+            values[top : top + rows, side : side + cols] = drained.T[::-1]
     return Gemm(values[:m, :n], folds, cycles, cycles * rows * cols)

@@ -59,12 +59,12 @@ def _ceil(a, b):
 
 @njit(cache=True, inline="always")
 def operand_traffic(
-    fold_k, outer, outputs, resident, psum_bits, psum_bytes,
+    fold_k, outer, outputs, stream, resident, psum_bits, psum_bytes,
     kept_bits, kept_bytes, streamed_bits, streamed_bytes,
 ):  # fmt: skip
-    """(bits of partial sums spilled each way, bits of operands read, parts) when an operand is kept in the array.
+    """(bits of partial sums spilled each way, bits of operands read, length of a part) with one operand kept in the array.
 
-    ``resident`` sums of one column fold wait for the next k-fold; ``outer`` column folds stream the other
+    ``stream`` rows pass the array; ``resident`` sums of one column fold wait for the next k-fold; ``outer`` column folds stream the other
     operand past the array; ``kept`` is the operand in the array.
     """
     waiting = 0 if fold_k == 1 else resident * psum_bits
@@ -73,14 +73,16 @@ def operand_traffic(
     best_spill = 0 if waiting <= 4 * psum_bytes else (fold_k - 1) * outputs * psum_bits
     best_read = kept_bits + (1 if streamed_bits <= 4 * streamed_bytes else outer) * streamed_bits
     # In parts, so that the sums fit; or so that the sums and the streamed operand do.
-    best_parts = 1
+    best_length = stream
     parts = max(1, _ceil(waiting, 4 * psum_bytes))
     for p in (parts, max(parts, _ceil(streamed_bits, 4 * streamed_bytes))):
-        passes = 1 if streamed_bits <= 4 * streamed_bytes * p else outer
-        read = kept_bits + (p - 1) * again + passes * streamed_bits
+        length = max(1, stream // p)
+        pieces = _ceil(stream, length)
+        passes = 1 if streamed_bits * length <= 4 * streamed_bytes * stream else outer
+        read = kept_bits + (pieces - 1) * again + passes * streamed_bits
         if read < best_read + 2 * best_spill:
-            best_spill, best_read, best_parts = 0, read, p
-    return best_spill, best_read, best_parts
+            best_spill, best_read, best_length = 0, read, length
+    return best_spill, best_read, best_length
 
 
 @njit(cache=True, inline="always")
@@ -99,7 +101,7 @@ def layer_cost(
         mapped = k * n
         ifmap_reads, filter_reads, writes = fold_n * m * k, k * n, fold_k * m * n
         spilled, moved, _ = operand_traffic(
-            fold_k, fold_n, groups * m * n, m * min(n, cols), psum_bits, ofmap_bytes,
+            fold_k, fold_n, groups * m * n, m, m * min(n, cols), psum_bits, ofmap_bytes,
             filters * wbits, filter_bytes, ifmap * abits, ifmap_bytes,
         )  # fmt: skip
     elif dataflow == IS:
@@ -107,7 +109,7 @@ def layer_cost(
         mapped = k * m
         ifmap_reads, filter_reads, writes = m * k, fold_m * n * k, fold_k * m * n
         spilled, moved, _ = operand_traffic(
-            fold_k, fold_m, groups * m * n, n * min(m, cols), psum_bits, ofmap_bytes,
+            fold_k, fold_m, groups * m * n, n, n * min(m, cols), psum_bits, ofmap_bytes,
             ifmap * abits, ifmap_bytes, filters * wbits, filter_bytes,
         )  # fmt: skip
     else:

@@ -81,7 +81,10 @@ def _limit(result: SimulationResult) -> str:
     stalled = [layer for layer in result.layers if layer.stall_cycles]
     slowest = max(result.layers, key=lambda layer: layer.total_cycles)
     share = 100 * slowest.total_cycles / result.total["total_cycles"]
-    if stalled:
+    if result.fidelity == 2:
+        waiting = sum(layer.stall_cycles > layer.compute_cycles for layer in result.layers)
+        head = f"{waiting} of {len(result.layers)} layers wait longer (DRAM, requantization, adapter) than they compute"
+    elif stalled:
         head = (
             f"limited by DRAM in {len(stalled)} of {len(result.layers)} layers and by the array in the rest"
         )

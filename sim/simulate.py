@@ -1,16 +1,20 @@
-"""Simulate a network on an accelerator, layer by layer, from shapes alone (fidelity 1)."""
+"""Simulate a network on an accelerator, layer by layer: in closed form (fidelity 1) or tile by tile (2)."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import os
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from asq_sw.errors import InputError
+from asq_sw.formats import WeightFormat
 from asq_sw.provenance import provenance
-from hw.costs import unit_cost
+from hw.costs import UnitCost, unit_cost
 from sim import dataflow
 from sim.accelerator import Accelerator
+from sim.asq_cost import ADAPTER_BITS
 from sim.energy import PARTS, event_energy, layer_energy, sources
 from sim.workload import Layer, Workload, load
 
@@ -41,6 +45,8 @@ class LayerResult:
     dram_read_bytes: int
     dram_write_bytes: int
     energy_pj: dict[str, float]
+    start_cycle: int = 0
+    asq: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ class SimulationResult:
     layers: tuple[LayerResult, ...]
     energy_sources: dict[str, str]
     inputs: tuple[str, ...] = ()
+    fidelity: int = 1
 
     @property
     def total(self) -> dict[str, Any]:
@@ -91,7 +98,7 @@ class SimulationResult:
         """JSON-ready record with provenance."""
         return {
             "network": self.network,
-            "config": {**self.accelerator.model_dump(), "batch": self.batch, "fidelity": 1},
+            "config": {**self.accelerator.model_dump(), "batch": self.batch, "fidelity": self.fidelity},
             "layers": [asdict(layer) for layer in self.layers],
             "total": self.total,
             "energy_sources": self.energy_sources,
@@ -100,9 +107,13 @@ class SimulationResult:
 
 
 def simulate(
-    network: str | Workload, accelerator: Accelerator | None = None, batch: int = 1
+    network: str | Workload,
+    accelerator: Accelerator | None = None,
+    batch: int = 1,
+    fidelity: int = 1,
+    trace: str | os.PathLike[str] | None = None,
 ) -> SimulationResult:
-    """Cycles, traffic and energy of every layer that does products, in closed form.
+    """Cycles, traffic and energy of every layer.
 
     Parameters
     ----------
@@ -111,12 +122,21 @@ def simulate(
     accelerator : Accelerator, optional
     batch : int
         Images at once, for a network given by name or file.
+    fidelity : 1 or 2
+        1: layers with products, in closed form. 2: all layers, tile by tile through the scratchpads
+        (:mod:`sim.pipeline`).
+    trace : path, optional
+        Write a timeline for the Perfetto viewer there; fidelity 2 only.
 
     Raises
     ------
     InputError
         For an unknown network or a bad file or option.
     """
+    if fidelity not in (1, 2):
+        raise InputError(f"fidelity is {fidelity!r}, expected 1 or 2")
+    if fidelity == 1 and trace is not None:
+        raise InputError("a trace needs fidelity 2: the closed form has no timeline")
     machine = accelerator or Accelerator()
     workload = network if isinstance(network, Workload) else load(network, batch)
     layers = workload.mac_layers
@@ -164,8 +184,80 @@ def simulate(
                 ),
             )
         )
+    if fidelity == 2:
+        results = _tile_by_tile(workload, machine, {r.name: r for r in results}, cost, trace)
     files = (network,) if isinstance(network, str) and network.endswith((".csv", ".onnx")) else ()
-    return SimulationResult(workload.name, machine, batch, tuple(results), sources(cost.source), files)
+    return SimulationResult(
+        workload.name, machine, batch, tuple(results), sources(cost.source), files, fidelity
+    )
+
+
+def _tile_by_tile(
+    workload: Workload,
+    machine: Accelerator,
+    closed: dict[str, LayerResult],
+    cost: UnitCost,
+    trace: str | os.PathLike[str] | None,
+) -> list[LayerResult]:
+    """Results with the tile engine's cycles and DRAM traffic; accesses of the scratchpads are the closed form's."""
+    from sim import approximate
+    from sim.trace import traced
+
+    widths = [psum_bits(machine, [layer]) if layer.is_mac else 8 for layer in workload.layers]
+    if trace is None:
+        figures, _ = approximate.run(workload, machine, widths)
+    else:
+        figures = traced(workload, machine, widths, trace)
+    adapter_pj = 0.0
+    if machine.asq != "off":
+        adapter_pj = (
+            unit_cost(WeightFormat("int", ADAPTER_BITS), ADAPTER_BITS, node=machine.node).energy_per_mac_fj
+            * 1e-3
+        )
+    energy = event_energy(machine, cost, 8)
+    results = []
+    for layer, figure in zip(workload.layers, figures, strict=True):
+        total = figure.end - figure.start
+        base = closed.get(layer.name) or _vector_layer(layer)
+        dram_bits = figure.dram_read_bits + figure.dram_write_bits
+        parts = {
+            **base.energy_pj,
+            "dram": dram_bits * energy.dram_pj_per_bit,
+            "leakage": total * energy.leakage_pj_per_cycle,
+        }
+        asq: dict[str, float] = {}
+        if machine.asq != "off":
+            asq = {
+                "cycles": figure.asq_cycles,
+                "dram_bytes": -(-figure.asq_bits // 8),
+                "macs": figure.asq_macs,
+                "energy_pj": figure.asq_macs * adapter_pj + figure.asq_bits * energy.dram_pj_per_bit,
+            }
+            parts["mac"] += figure.asq_macs * adapter_pj
+        results.append(
+            replace(
+                base,
+                compute_cycles=figure.array_cycles,
+                stall_cycles=total - figure.array_cycles,
+                total_cycles=total,
+                utilization=layer.macs / (machine.pes * total) if total else 0.0,
+                dram_read_bytes=-(-figure.dram_read_bits // 8),
+                dram_write_bytes=-(-figure.dram_write_bits // 8),
+                energy_pj=parts,
+                start_cycle=figure.start,
+                asq=asq,
+            )
+        )
+    return results
+
+
+def _vector_layer(layer: Layer) -> LayerResult:
+    """A pooling layer or an add: no products, no folds."""
+    none = {"ifmap": 0, "filter": 0, "psum": 0}
+    zero = dict.fromkeys(PARTS, 0.0)
+    return LayerResult(
+        layer.name, layer.kind, layer.m, 0, 0, 1, 0, 0, 0, 0, 0, 0.0, 0.0, none, {"ofmap": 0}, 0, 0, zero
+    )
 
 
 def layer_rows(layers: tuple[Layer, ...]) -> np.ndarray:

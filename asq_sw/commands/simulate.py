@@ -29,6 +29,16 @@ from asq_sw.formats import GRIDS
 @click.option("--frac-bits", type=int, help="Fractional bits of the sqrt(2) table.")
 @click.option("--clock-mhz", type=float, help="Clock, MHz.  [default: 500]")
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(min=1), help="Images at once.")
+@click.option(
+    "--fidelity",
+    type=click.Choice(["1", "2"]),
+    help="1: closed form; 2: tile by tile.  [default: 1, with --trace 2]",
+)
+@click.option("--trace", type=click.Path(), help="Timeline for the Perfetto viewer (.json); fidelity 2.")
+@click.option(
+    "--asq", type=click.Choice(["off", "two-pass", "producer"]), help="Cost of ASQ's step; fidelity 2."
+)
+@click.option("--dram", help="DRAM of fidelity 2: bandwidth, ddr4-2400, lpddr4-3200 or hbm2.")
 @click.option("--config", type=click.Path(), help="TOML file of the machine; options override it.")
 @click.option("--scalesim-cfg", type=click.Path(), help="SCALE-Sim .cfg: its machine and its conventions.")
 @click.option("--csv", "csv_dir", type=click.Path(), help="Folder for CSV reports.")
@@ -36,6 +46,8 @@ from asq_sw.formats import GRIDS
 def command(
     network: str,
     batch: int,
+    fidelity: str | None,
+    trace: str | None,
     config: str | None,
     scalesim_cfg: str | None,
     csv_dir: str | None,
@@ -59,7 +71,8 @@ def command(
 
     changes = {key: value for key, value in machine.items() if value is not None}
     accelerator = Accelerator.from_toml(config, **changes) if config else Accelerator(**changes)
-    result = simulate(network, accelerator, batch)
+    chosen = int(fidelity) if fidelity else (2 if trace or accelerator.asq != "off" else 1)
+    result = simulate(network, accelerator, batch, chosen, trace)
     if csv_dir is not None:
         write_text(Path(csv_dir) / f"{result.network}_layers.csv", layer_csv(result))
     if json_path is not None:
