@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from asq_sw.files import writable_folder, write_text
 from asq_sw.provenance import provenance
@@ -19,9 +20,11 @@ def build_quick(
     folder: str | os.PathLike[str],
     options: quick.QuickOptions | None = None,
     step: Callable[[str], None] = lambda message: None,
+    units: Callable[[quick.QuickOptions, quick.Step], list[dict[str, Any]]] = quick.measured_units,
 ) -> Path:
     """Make the quick report in ``folder``; returns the page's path.
 
+    ``units`` gives the rows of the processing elements; by default they are synthesized and measured now.
     Everything is computed before the first file is written, and each file is written whole.
 
     Raises
@@ -33,15 +36,15 @@ def build_quick(
 
     options = options or quick.QuickOptions()
     target = writable_folder(folder)
-    units = quick.measured_units(options, step)
-    totals, layers = quick.simulated(options, units, step)
+    rows = units(options, step)
+    totals, layers = quick.simulated(options, rows, step)
     step("computing the quantization error")
     errors = quick.quantization_rows()
     data = {
         "provenance": provenance(),
         "options": asdict(options),
-        "verdicts": quick.verdicts(units, errors),
-        "units": units,
+        "verdicts": quick.verdicts(rows, errors),
+        "units": rows,
         "totals": totals,
         "layers": layers,
         "sqnr": errors,

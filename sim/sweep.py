@@ -327,7 +327,7 @@ def _on_dask(sweep: Sweep, chunks: list[int], address: str) -> Iterator[tuple[in
     except ImportError:
         raise InputError('--dask needs the package distributed, expected: pip install "asq[dask]"') from None
     try:
-        client = distributed.Client(address, timeout="10s")
+        client = distributed.Client(address, timeout="5s")
     except (OSError, ValueError) as error:
         raise InputError(f"--dask {address}: no scheduler answers there, expected tcp://host:port") from error
     with client:

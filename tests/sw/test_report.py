@@ -11,17 +11,44 @@ from pathlib import Path
 import pytest
 
 from asq_sw.cli import main
+from asq_sw.errors import InputError
+from asq_sw.formats import WeightFormat
+from hw import costs
+from hw.design import UnitSpec
 from reports import quick
+from reports.build import build_quick
 from reports.page import render
+
+
+def carried_units(options: quick.QuickOptions, step: quick.Step) -> list[dict]:
+    """Rows of the processing elements from the carried table, which tests/synth holds against the flow."""
+    rows = []
+    pairs = [(g, b) for b in quick.BITS for g in quick.GRIDS_COMPARED] + [("fp4", 4), ("apot", 4)]
+    table = json.loads(costs.TABLE.read_text())["units"]
+    for grid, bits in pairs:
+        weight = WeightFormat(grid, bits)
+        held = table[costs.key(UnitSpec("pe", weight, bits), options.node)]
+        row = {"grid": grid, "wbits": bits, "abits": bits, "storage_bits": weight.storage_bits}
+        rows.append({**held, **row, "frac_bits": weight.frac_bits, "area_per_mac_um2": held["area_um2"]})
+    return rows
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("report")
-    with pytest.raises(SystemExit) as stop:
-        main(["report", "--quick", "-o", str(target)])
-    assert stop.value.code == 0
+    assert build_quick(target, units=carried_units) == target / "index.html"
     return target
+
+
+@pytest.mark.slow
+def test_command_measures_now_what_the_table_holds(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["report", "--quick", "-o", str(tmp_path)])
+    assert stop.value.code == 0
+    measured = json.loads((tmp_path / "report.json").read_text())["units"]
+    for row, held in zip(measured, carried_units(quick.QuickOptions(), lambda message: None), strict=True):
+        assert row["area_um2"] == held["area_um2"]
+        assert row["energy_per_mac_fj"] == held["energy_per_mac_fj"]
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +127,13 @@ def test_csv_is_the_json(folder: Path, data: dict) -> None:
 
 def test_the_same_data_gives_the_same_page(folder: Path, data: dict) -> None:
     assert render(data) == (folder / "index.html").read_text()
+
+
+def test_unwritable_folder_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    def never(options: quick.QuickOptions, step: quick.Step) -> list[dict]:
+        raise AssertionError("work began")
+
+    with pytest.raises(InputError, match="cannot be written"):
+        build_quick(tmp_path / "file" / "report", units=never)
