@@ -1,3 +1,5 @@
+# amaranth: UnusedElaboratable=no
+# (a component may stand for the interface of its copies only)
 """Systolic arrays of processing elements: weight-stationary and output-stationary.
 
 Time is counted in clock cycles; "in cycle t" means between clock edges t - 1 and t, so a register written at
@@ -69,7 +71,6 @@ class Row(wiring.Component):
             for name in self.down:
                 m.d.comb += getattr(element, f"{name}_in").eq(getattr(self, f"{name}_in")[c])
                 m.d.comb += getattr(self, f"{name}_out")[c].eq(getattr(element, f"{name}_out"))
-        m.d.comb += Signal.like(a, name="unused_a").eq(a)
         return m
 
 
@@ -166,7 +167,7 @@ class SystolicArray(Array):
     - with ``skew``: all of vector t is at ``a`` in cycle t; all its sums are at ``psum`` in cycle
       t + rows + cols - 1.
 
-    The next load may begin when the last product is made. No sum is valid while weights shift.
+    The next load may begin in the cycle after the last product. Sums made while weights shift mean nothing.
     """
 
     dataflow = "ws"
@@ -190,7 +191,8 @@ class OutputStationaryArray(Array):
     Timing
     ------
     The accumulators are cleared by ``drain`` set for ``rows`` cycles, which also empties them of the fold
-    before. With cycle 0 the first after that, and K terms to sum:
+    before; at power-up for ``rows + cols`` cycles with activations 0, so that no operand is left in the
+    array. With cycle 0 the first after that, and K terms to sum:
 
     - without ``skew``: term k of row r is at ``a[r]`` in cycle k + r and of column c at ``w[c]`` in cycle
       k + c; they meet in element (r, c) in cycle k + r + c. A fold takes K + rows + cols - 2 cycles;

@@ -1,3 +1,5 @@
+# amaranth: UnusedElaboratable=no
+# (a component may stand for the interface of its copies only)
 """Multipliers of an activation and a weight code, one per kind of grid, behind one interface.
 
 All are combinational and exact: ``p`` is :meth:`asq_sw.formats.WeightFormat.product_of` for every pair of bit
@@ -171,7 +173,6 @@ class ShiftMultiplier(Multiplier):
     """
 
     grids: ClassVar[tuple[str, ...]] = ("post", "post-paper", "fp4", "pot", "pot-paper")
-
     variant: ClassVar[str] = "shift-lut"
 
     def elaborate(self, platform: object) -> Module:

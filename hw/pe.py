@@ -1,3 +1,5 @@
+# amaranth: UnusedElaboratable=no
+# (a component may stand for the interface of its copies only)
 """Processing elements: one multiplier, one adder and the registers that move operands between neighbours.
 
 Weight-stationary (:class:`ProcessingElement`): the weight stays, activations move right, partial sums down.

@@ -132,16 +132,15 @@ class ExactArray:
         operands = np.concatenate([self._even, self._odd], axis=None)
         widest = max(np.abs(table).max(), *self._activation_range, operands.max(), -operands.min())
         # Weight-stationary operands are as wide as the sums that they are added to in place.
-        narrow = np.int16 if widest < 1 << 15 else np.int32 if widest < 1 << 31 else np.int64
-        self._operand = self.dtype if dataflow == "ws" else narrow
+        if dataflow == "os":
+            # Every kind of integer is a kernel to compile: two are enough here.
+            self.dtype = np.int32 if self.psum_bits <= 32 and widest < 1 << 15 else np.int64
+        self._operand = np.int16 if self.dtype is np.int32 and dataflow == "os" else self.dtype
         self._even, self._odd = self._even.astype(self._operand), self._odd.astype(self._operand)
         # Products by code and activation value, ascending.
-        values = range(self.activation_format.min, self.activation_format.max + 1)
-        products = [
-            [weight_format.product_of(a, code) for a in values]
-            for code in range(1 << weight_format.storage_bits)
-        ]
-        self._products = self._split(products, limbs)
+        patterns = np.arange(*self._activation_range) & (1 << abits) - 1
+        patterns = np.append(patterns, self.activation_format.max)
+        self._products = self._split(weight_format.product_table(abits, signed)[patterns].T, limbs)
         self._sums = np.zeros((limbs, rows, cols), self.dtype)
 
     def _terms(self) -> tuple[list[int], list[int], NDArray[np.int64]]:
@@ -214,7 +213,7 @@ class ExactArray:
             raise InputError(f"{field} have shape {array.shape}, expected {shape}")
         if array.dtype.kind not in "iub" or (array.size and (array.min() < ends[0] or array.max() > ends[1])):
             raise InputError(f"{field} are out of range, expected whole numbers from {ends[0]} to {ends[1]}")
-        return array.astype(np.int64, copy=False)
+        return np.ascontiguousarray(array, dtype=np.int64)
 
     def run(self, a: ArrayLike, w: ArrayLike, control: ArrayLike, trace: bool = False) -> Cycles:
         """Advance by T clock cycles.
@@ -238,19 +237,12 @@ class ExactArray:
         flags = np.ascontiguousarray(control, dtype=np.bool_)
         cycles = flags.size
         codes = self._checked("weight codes", w, (cycles, self.cols), self._code_range)
+        values = self._checked("activations", a, (cycles, self.rows), self._activation_range)
         if trace:
-            return self._traced(
-                self._checked("activations", a, (cycles, self.rows), self._activation_range), codes, flags
-            )
-        values = np.ascontiguousarray(a)
-        stream = self._stream(cycles)
-        good = values.shape == (cycles, self.rows) and values.dtype.kind in "iu"
+            return self._traced(values, codes, flags)
         threads = numba.get_num_threads()
-        if not good or not array_kernels.fill(
-            values, *self._activation_range, self._table, stream, self.cols, threads
-        ):
-            self._checked("activations", a, (cycles, self.rows), self._activation_range)
-            raise AssertionError("the check has raised")
+        stream = self._stream(cycles)
+        self._fill(values, stream, self.rows, self.cols)
         if self.dataflow == "ws":
             ports = self._advance_ws(stream, codes, flags)
         else:
@@ -295,12 +287,21 @@ class ExactArray:
         """A stream for the kernels, not yet filled: (rows, or twice that with table entries, cols + T)."""
         return np.empty((self.rows * (1 + self._two_terms), self.cols + cycles), self._operand)
 
+    def _fill(self, values: NDArray[np.int64], stream: NDArray[Any], below: int, offset: int) -> None:
+        """Put values (T, n) into columns of a stream from ``offset`` on, and their entries from row ``below`` on."""
+        array_kernels.fill(
+            values, self.activation_format.min, self._table, stream, below if self._two_terms else 0, offset,
+            numba.get_num_threads(),
+        )  # fmt: skip
+
     def _with_entries(self, activations: NDArray[np.int64]) -> NDArray[Any]:
         """Activations (n, ...) with their table entries below them, if any are read."""
         if not self._two_terms:
             return activations.astype(self._operand)
-        entries = self._table[activations - self.activation_format.min]
-        return np.concatenate([activations, entries]).astype(self._operand)
+        both = np.empty((2 * len(activations), *activations.shape[1:]), self._operand)
+        both[: len(activations)] = activations
+        both[len(activations) :] = self._table.astype(self._operand)[activations - self.activation_format.min]
+        return both
 
     def _begin(self, stream: NDArray[Any]) -> None:
         """Put the activation registers before the stream, and take what they will hold from its end."""
@@ -316,19 +317,28 @@ class ExactArray:
         return bounds.astype(np.int64), flags[bounds[:-1]]
 
     def _advance_ws(
-        self, stream: NDArray[Any], codes: NDArray[np.int64], flags: NDArray[np.bool_]
+        self,
+        stream: NDArray[Any],
+        codes: NDArray[np.int64],
+        flags: NDArray[np.bool_],
+        back: NDArray[np.int64] | None = None,
     ) -> NDArray[Any]:
-        """Run; the last row's sums before each clock edge and after the last, (limbs, cols, T + 1)."""
+        """Run; the last row's sums before each clock edge and after the last, (limbs, cols, T + 1).
+
+        In cycle t the stream is read ``back[t]`` cycles earlier: it may be shorter than T where it repeats.
+        """
         rows, cols, cycles = self.rows, self.cols, len(flags)
         self._begin(stream)
         ports = np.empty((len(self._sums), cols, cycles + rows), self.dtype)
+        bounds, loading = self._spans(flags)
+        spans_back = np.zeros_like(bounds[:-1]) if back is None else back[bounds[:-1]]
         for limb, (even_of, odd_of) in enumerate(zip(self._even, self._odd, strict=True)):
             waves = ports[limb]
             waves[:, :rows] = self._sums[limb, ::-1].T
             waves[:, rows:] = 0
             even, odd = (np.ascontiguousarray(by[self.weight].T) for by in (even_of, odd_of))
             array_kernels.run_ws(
-                stream, codes, even_of, odd_of, even, odd, waves, *self._spans(flags),
+                stream, spans_back, codes, even_of, odd_of, even, odd, waves, bounds, loading,
                 min(cols, numba.get_num_threads()),
             )  # fmt: skip
             self._sums[limb] = waves[:, cycles:].T[::-1]
@@ -437,31 +447,37 @@ def _padded(values: NDArray[np.int64], rows: int, cols: int, fill: int) -> NDArr
 
 def _gemm_ws(array: ExactArray, a: NDArray[np.int64], codes: NDArray[np.int64]) -> Gemm:
     rows, cols, m, n = array.rows, array.cols, a.shape[0], codes.shape[1]
-    left = array._with_entries(_padded(a, 1, rows, 0).T)
     right = _padded(codes, rows, cols, array.weight_format.zero_code)
-    k_folds = len(right) // rows
-    folds = k_folds * (right.shape[1] // cols)
+    depth, n_folds = len(right), right.shape[1] // cols
+    left = np.zeros((depth * (1 + array._two_terms), m), array._operand)
+    array._fill(a, left, depth, 0)
+    folds = depth // rows * n_folds
     period = rows + m + rows + cols - 2
     limbs = len(array._sums)
-    at_once = min(folds, max(1, BATCH // period)) if limbs == 1 else 1
+    at_once = max(1, BATCH // period) if limbs == 1 else 1
     values: NDArray[Any] = np.zeros((right.shape[1], m), np.int64 if limbs == 1 else object)
-    stream = array._stream(at_once * period)
-    loads = np.zeros((at_once * period, cols), np.int64)
-    flags = np.arange(at_once * period) % period < rows
-    for first in range(0, folds, at_once):
-        count = min(at_once, folds - first)
-        if count < at_once:
-            stream = array._stream(count * period)
-        array_kernels.feed_ws(left, right, first, count, rows, cols, stream, loads)
-        ports = array._advance_ws(stream, loads[: count * period], flags[: count * period])
+    loads = np.zeros((min(at_once, folds) * period, cols), np.int64)
+    first = 0
+    while first < folds:
+        # Folds of the same rows see the same activations, but the first also what the registers held before.
+        count = 1 if array.activation[:, : cols - 1].any() else min(at_once, folds - first)
+        first_top, last_top = first // n_folds, (first + count - 1) // n_folds
+        stream = array._stream((last_top - first_top + 1) * period)
+        array_kernels.feed_ws(left, first_top, last_top - first_top + 1, depth, rows, cols, stream)
+        array_kernels.load_ws(right, first, count, n_folds, rows, cols, period, loads)
+        fold = np.arange(count)
+        back = np.repeat((fold - ((first + fold) // n_folds - first_top)) * period, period)
+        flags = np.arange(count * period) % period < rows
+        ports = array._advance_ws(stream, loads[: count * period], flags, back)
         if limbs == 1:
             unused = 64 - array.psum_bits
-            array_kernels.take_ws(ports[0], first, count, k_folds, rows, cols, m, unused, values)
-            continue
-        parts = np.zeros((limbs, *values.shape), np.int64)
-        for port, part in zip(ports, parts, strict=True):
-            array_kernels.take_ws(port, first, count, k_folds, rows, cols, m, 0, part)
-        values += array._join(parts)
+            array_kernels.take_ws(ports[0], first, count, n_folds, rows, cols, m, unused, values)
+        else:
+            parts = np.zeros((limbs, *values.shape), np.int64)
+            for port, part in zip(ports, parts, strict=True):
+                array_kernels.take_ws(port, first, count, n_folds, rows, cols, m, 0, part)
+            values += array._join(parts)
+        first += count
     cycles = folds * period
     return Gemm(values[:n].T, folds, cycles, cycles * rows * cols)
 

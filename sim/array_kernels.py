@@ -16,25 +16,18 @@ from numba import njit, prange
 
 
 @njit(cache=True, parallel=True)
-def fill(values, lowest, highest, table, stream, offset, blocks):
-    """Transpose ``values`` (T, rows) into a stream from column ``offset`` on; False if one is out of range.
+def fill(values, lowest, table, stream, below, offset, blocks):
+    """Transpose ``values`` (T, rows) into a stream from column ``offset`` on; about 1 ns per value.
 
-    Where the stream has twice the rows, the second half gets ``table[value - lowest]``. About 1 ns per value.
+    Unless ``below`` is 0, the stream's rows from there on get ``table[value - lowest]``.
     """
     cycles, rows = values.shape
-    twice = stream.shape[0] > rows
-    good = np.ones(blocks, np.bool_)
     for block in prange(blocks):
         for t in range(block * cycles // blocks, (block + 1) * cycles // blocks):
             for r in range(rows):
-                value = np.int64(values[t, r])
-                if value < lowest or value > highest:
-                    good[block] = False
-                    continue
-                stream[r, offset + t] = value
-                if twice:
-                    stream[rows + r, offset + t] = table[value - lowest]
-    return good.all()
+                stream[r, offset + t] = values[t, r]
+                if below:
+                    stream[below + r, offset + t] = table[values[t, r] - lowest]
 
 
 @njit(cache=True, parallel=True)
@@ -56,10 +49,11 @@ def _all_zero(values):
 
 
 @njit(cache=True, parallel=True, boundscheck=False)
-def run_ws(stream, codes, even_of, odd_of, even, odd, waves, bounds, loading, blocks):
+def run_ws(stream, back, codes, even_of, odd_of, even, odd, waves, bounds, loading, blocks):
     """Weight-stationary array, all cycles; 0.05 ns per element and cycle on one core (int16, AVX2 or better).
 
-    ``stream`` (rows or 2 * rows, cols + T) has the activations and, below them, their table entries.
+    ``stream`` (rows or 2 * rows, cols + T) has the activations and, below them, their table entries. A span
+    reads it ``back[span]`` cycles earlier: spans that see the same may share it.
     ``waves[c, rows + i]`` is the sum that enters column c in cycle i. It is in row r in cycle i + r, and adding
     the product there is what that element's sum register takes at the end of that cycle. At the start
     ``waves[c, rows - 1 - r]`` is register (r, c); at the end ``waves[c, rows + T - 1 - r]`` is.
@@ -85,9 +79,18 @@ def run_ws(stream, codes, even_of, odd_of, even, odd, waves, bounds, loading, bl
             both = length - 1
             for r in range(rows):
                 # A row that holds only zeros in the span adds nothing (R[0] is 0).
-                idle[r] = _all_zero(stream[r, begin + 1 : cols + end])
+                idle[r] = _all_zero(stream[r, begin - back[span] + 1 : cols + end - back[span]])
+            all_idle = idle.all()
             for c in range(block * cols // blocks, (block + 1) * cols // blocks):
-                at = cols + begin - c
+                at = cols + begin - back[span] - c
+                if loading[span] and all_idle:
+                    for r in range(rows - 1, -1, -1):
+                        if r < length:
+                            code = codes[end - 1 - r, c]
+                            even[c, r], odd[c, r] = even_of[code], odd_of[code]
+                        else:
+                            even[c, r], odd[c, r] = even[c, r - length], odd[c, r - length]
+                    continue
                 if loading[span]:
                     # Weights move down as fast as sums: wave i meets what was at the port in cycle i - 1.
                     for r in range(rows):
@@ -256,35 +259,42 @@ def trace(
 
 
 @njit(cache=True, parallel=True)
-def feed_ws(left, right, first, count, rows, cols, stream, codes):
-    """Inputs of ``count`` folds from ``first`` on; ``left`` (k, m), ``right`` (k, n) are padded to whole folds.
+def feed_ws(left, first_top, tops, depth, rows, cols, stream):
+    """Activations of ``tops`` k-folds from ``first_top`` on, one period each; ``left`` (depth, m) is padded.
 
     ``left`` may have its table entries below it, as the stream has. Between the vectors of one fold and the
     next, activations are zero.
     """
-    depth, m = right.shape[0], left.shape[1]
-    k_folds, period = depth // rows, rows + m + rows + cols - 2
-    for f in prange(count):
-        top, side, begin = (first + f) % k_folds * rows, (first + f) // k_folds * cols, f * period
-        for r in range(rows):
-            for c in range(cols):
-                codes[begin + r, c] = right[top + rows - 1 - r, side + c]
+    m = left.shape[1]
+    period = rows + m + rows + cols - 2
+    for top in prange(tops):
+        begin = cols + top * period
         for line in range(stream.shape[0]):
             r = line % rows
-            start = cols + begin + rows + r
-            stream[line, cols + begin : start] = 0
-            stream[line, start : start + m] = left[line // rows * depth + top + r]
-            stream[line, start + m : cols + begin + period] = 0
+            start = begin + rows + r
+            stream[line, begin:start] = 0
+            stream[line, start : start + m] = left[line // rows * depth + (first_top + top) * rows + r]
+            stream[line, start + m : begin + period] = 0
 
 
 @njit(cache=True, parallel=True)
-def take_ws(waves, first, count, k_folds, rows, cols, m, unused, result):
+def load_ws(right, first, count, n_folds, rows, cols, period, codes):
+    """Weight codes of ``count`` folds from ``first`` on, the last row's first; ``right`` (k, n) is padded."""
+    for f in prange(count):
+        top, side = (first + f) // n_folds * rows, (first + f) % n_folds * cols
+        for r in range(rows):
+            for c in range(cols):
+                codes[f * period + r, c] = right[top + rows - 1 - r, side + c]
+
+
+@njit(cache=True, parallel=True)
+def take_ws(waves, first, count, n_folds, rows, cols, m, unused, result):
     """Add the sums that left the array to ``result`` (n, m); ``unused`` is 64 less the bits of a sum."""
     period = rows + m + rows + cols - 2
     for c in prange(cols):
         for f in range(count):
             start = f * period + rows + rows + c
-            total, sums = result[(first + f) // k_folds * cols + c], waves[c, start : start + m]
+            total, sums = result[(first + f) % n_folds * cols + c], waves[c, start : start + m]
             for t in range(m):
                 total[t] += np.int64(sums[t]) << unused >> unused
 
