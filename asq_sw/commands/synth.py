@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,11 @@ import click
 from asq_sw.formats import GRIDS, WeightFormat
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from hw.design import UnitSpec
+    from hw.synth.fpga import FpgaCost
+    from hw.synth.library import Library
     from hw.synth.measure import UnitCost
 
 NODES = ("nangate45", "sky130hd", "asap7")
@@ -21,7 +27,7 @@ NODES = ("nangate45", "sky130hd", "asap7")
     "synth",
     epilog="Example: asq synth pe --grid post --wbits 4 --abits 4 --node nangate45 --json cost.json",
     help="Synthesize UNIT (multiplier, pe, array, ...) for a cell library: area, delay, leakage, and energy "
-    "per multiply-accumulate from a gate-level simulation of the netlist.",
+    "per multiply-accumulate from a gate-level simulation of the netlist. Or place and route it (--fpga).",
 )
 @click.argument("unit")
 @click.option("--grid", type=click.Choice(GRIDS), default="post", show_default=True, help="Weight grid.")
@@ -42,12 +48,23 @@ NODES = ("nangate45", "sky130hd", "asap7")
     help="Liberty file instead of a node (may be repeated for a library in parts).",
 )
 @click.option("--clock-ns", type=float, help="Clock period to meet, ns.  [default: the node's]")
+@click.option("--sweep", metavar="NS,NS,...", help="Clock periods to meet, one after the other: a curve.")
+@click.option("--parts", is_flag=True, help="Area by part too: table, shifter, sign, adder, registers.")
+@click.option("--netlist", type=click.Path(), help="Write the mapped netlist as Verilog.")
+@click.option("--fpga", type=click.Choice(["ice40", "ecp5"]), help="Place and route for an FPGA instead.")
 @click.option(
     "--wires",
     type=click.Choice(["fanout", "library", "none"]),
     default="fanout",
     show_default=True,
     help="Wire-load model.",
+)
+@click.option(
+    "--glitches",
+    type=click.Choice(["library", "unit", "none"]),
+    default="library",
+    show_default=True,
+    help="Delays with which glitches are counted.",
 )
 @click.option("--weights", type=click.Path(path_type=Path), help=".npz of weights to multiply, (K, N).")
 @click.option("--activations", type=click.Path(path_type=Path), help=".npz of activation codes, (K, T).")
@@ -68,7 +85,12 @@ def command(
     node: str | None,
     liberty: tuple[Path, ...],
     clock_ns: float | None,
+    sweep: str | None,
+    parts: bool,
+    netlist: str | None,
+    fpga: str | None,
     wires: str,
+    glitches: str,
     weights: Path | None,
     activations: Path | None,
     seed: int,
@@ -78,8 +100,11 @@ def command(
         raise click.UsageError("both --node and --liberty are given, expected one of them")
     if (weights is None) != (activations is None):
         raise click.UsageError("only one of --weights and --activations is given, expected both or none")
-    from asq_sw.files import write_text
-    from asq_sw.provenance import provenance
+    if fpga and (node or liberty or clock_ns or sweep or parts or netlist or weights):
+        raise click.UsageError("--fpga is given with an option of cell libraries, expected one or the other")
+    if sweep and (clock_ns or parts or netlist):
+        raise click.UsageError("--sweep is given with --clock-ns, --parts or --netlist, expected it alone")
+    periods = _periods(sweep) if sweep else [clock_ns]
     from hw.design import UnitSpec
 
     spec = UnitSpec(
@@ -93,25 +118,63 @@ def command(
         terms=terms,
         dataflow=dataflow,
     )
-    from hw.synth.measure import measure, read_liberty
-    from hw.synth.operands import from_files
-
-    operands = None
-    if weights is not None and activations is not None:
-        operands = from_files(spec.weight, spec.activation, weights, activations)
-    library = read_liberty(liberty) if liberty else node or NODES[0]
+    inputs = [path for path in (*liberty, weights, activations) if path is not None]
     try:
         with _working(f"synthesizing {spec.name}"):
-            cost = measure(spec, library, clock_ns, operands, wires, seed)
+            if fpga:
+                from hw.synth.fpga import measure_fpga
+
+                routed = measure_fpga(spec, fpga)
+                record, table = routed.to_json(), lambda: _fpga_table(routed)
+            else:
+                from hw.synth import library as libraries
+                from hw.synth.measure import read_liberty
+                from hw.synth.operands import from_files
+                from hw.synth.sweep import Task, measure_all
+
+                library = read_liberty(liberty) if liberty else libraries.load(node or NODES[0])
+                operands = None
+                if weights and activations:
+                    operands = from_files(spec.weight, spec.activation, weights, activations)
+                costs = measure_all(
+                    [Task(spec, library, ns, operands, wires, glitches, seed) for ns in periods]
+                )
+                record = {"sweep": [cost.to_json() for cost in costs]} if sweep else costs[0].to_json()
+                if parts:
+                    from hw.synth.breakdown import breakdown
+
+                    record["parts_um2"] = breakdown(spec, library, costs[0].clock_ns).parts
+                if netlist:
+                    _write_netlist(spec, library, costs[0], netlist)
+                table = lambda: _sweep_table(costs) if sweep else _table(costs[0], record)  # noqa: E731
     except RuntimeError as error:
         click.echo(f"asq: error: {error}", err=True)
         sys.exit(1)
     if json_path is not None:
-        inputs = [p for p in (*liberty, weights, activations) if p is not None]
-        record = cost.to_json() | {"provenance": provenance(inputs, seed)}
-        write_text(json_path, json.dumps(record, indent=1) + "\n")
+        from asq_sw.files import write_text
+        from asq_sw.provenance import provenance
+
+        write_text(json_path, json.dumps(record | {"provenance": provenance(inputs, seed)}, indent=1) + "\n")
     if json_path != "-":
-        _print(cost)
+        from rich.console import Console
+
+        Console().print(table())
+
+
+def _periods(text: str) -> list[float | None]:
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError:
+        raise click.UsageError(f"--sweep is {text!r}, expected periods in ns such as 0.8,1,1.5") from None
+
+
+def _write_netlist(spec: UnitSpec, library: Library, cost: UnitCost, path: str) -> None:
+    from asq_sw.files import write_text
+    from hw.synth.measure import synthesize_unit
+    from hw.synth.netlist import to_verilog
+
+    mapped = synthesize_unit(spec, library, cost.clock_ns, cost.wires)
+    write_text(path, to_verilog(mapped.netlist, spec.name))
 
 
 def _working(message: str) -> Any:
@@ -119,41 +182,71 @@ def _working(message: str) -> Any:
     from rich.console import Console
 
     console = Console(stderr=True)
-    if console.is_terminal:
-        return console.status(message)
-    from contextlib import nullcontext
-
-    return nullcontext()
+    return console.status(message) if console.is_terminal else nullcontext()
 
 
-def _print(cost: UnitCost) -> None:
-    from rich.console import Console
+def _name(cost: UnitCost | FpgaCost) -> str:
+    name = f"{cost.unit} {cost.grid} {cost.wbits}x{cost.abits} {cost.variant}"
+    return name if cost.frac_bits is None else f"{name} F={cost.frac_bits}"
+
+
+def _three_columns(title: str, rows: list[tuple[str, str, str]], caption: str = "") -> Table:
     from rich.table import Table
 
-    name = f"{cost.unit} {cost.grid} {cost.wbits}x{cost.abits} {cost.variant}"
-    if cost.frac_bits is not None:
-        name += f" F={cost.frac_bits}"
     table = Table(
-        title=f"{name} on {cost.node}, {cost.clock_ns:g} ns", title_justify="left", show_header=False
+        title=title, caption=caption, title_justify="left", caption_justify="left", show_header=False
     )
     table.add_column()
     table.add_column(justify="right")
     table.add_column()
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _table(cost: UnitCost, record: dict[str, Any]) -> Table:
     share = cost.area_sequential_um2 / cost.area_um2 if cost.area_um2 else 0.0
+    parts = record.get("parts_um2", {})
     rows: list[tuple[str, str, str]] = [
         ("cells", f"{cost.cells}", ""),
         ("area", f"{cost.area_um2:.4g}", "um2"),
         ("  of it registers", f"{share:.1%}", ""),
         ("  per MAC", f"{cost.area_per_mac_um2:.4g}", "um2"),
+        *((f"  {part}, cut apart", f"{area:.4g}", "um2") for part, area in parts.items()),
         ("delay", f"{cost.delay_ns:.4g}", "ns"),
         ("slack", f"{cost.slack_ns:.4g}", "ns"),
         ("leakage", f"{cost.leakage_nw:.4g}", "nW"),
         ("energy per MAC", f"{cost.energy_per_mac_fj:.4g}", "fJ"),
         *((f"  {part}", f"{value:.4g}", "fJ") for part, value in cost.energy_fj.items()),
+        ("  of it glitches", f"{cost.glitch_fj:.4g}", "fJ"),
         ("transitions per net and cycle", f"{cost.activity:.4g}", ""),
     ]
-    for row in rows:
-        table.add_row(*row)
-    console = Console()
-    console.print(table)
-    console.print(f"operands: {cost.operands}; wires: {cost.wires}; recipe: {cost.recipe}", highlight=False)
+    title = f"{_name(cost)} on {cost.node}, {cost.clock_ns:g} ns"
+    caption = f"operands: {cost.operands}; wires: {cost.wires}; recipe: {cost.recipe}"
+    return _three_columns(title, rows, caption)
+
+
+def _fpga_table(cost: FpgaCost) -> Table:
+    return _three_columns(
+        f"{_name(cost)} on {cost.device}",
+        [
+            ("look-up tables", f"{cost.luts}", ""),
+            ("  per MAC", f"{cost.luts_per_mac:.4g}", ""),
+            ("flip-flops", f"{cost.ffs}", ""),
+            ("multipliers", f"{cost.dsps}", ""),
+            ("memories", f"{cost.brams}", ""),
+            ("clock", f"{cost.fmax_mhz:.4g}", "MHz"),
+        ],
+    )
+
+
+def _sweep_table(costs: list[UnitCost]) -> Table:
+    from rich.table import Table
+
+    table = Table(title=f"{_name(costs[0])} on {costs[0].node}", title_justify="left")
+    for head in ("clock ns", "delay ns", "slack ns", "area um2", "energy/MAC fJ", "recipe"):
+        table.add_column(head, justify="left" if head == "recipe" else "right")
+    for cost in costs:
+        figures = (cost.clock_ns, cost.delay_ns, cost.slack_ns, cost.area_um2, cost.energy_per_mac_fj)
+        table.add_row(*(f"{figure:.4g}" for figure in figures), cost.recipe)
+    return table

@@ -2,16 +2,13 @@
 
 Each of the ``64 * words`` bit positions (*lanes*) is an independent copy of the unit with its own
 operands, which advance in time together. Cells are evaluated once per cycle in order of their dependence
-(zero delay), so toggles are the ones that the function requires; glitches are not counted here.
-
-Cells become a list of two-input operations ``((a ^ i) & (b ^ j)) ^ k`` or ``a ^ b ^ k`` on whole words,
-with all inversions folded in: a NAND is one operation, an XOR one, an AOI21 two.
+(zero delay), so toggles are the ones that the function requires; :mod:`hw.synth.glitches` adds delays.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,16 +18,20 @@ from numba.extending import intrinsic
 from numpy.typing import ArrayLike, NDArray
 
 from asq_sw.errors import InputError
-from hw.synth import boolean
-from hw.synth.netlist import ONE, ZERO, Netlist
+from hw.synth.netlist import ONE
+from hw.synth.program import ALL_ONES, Program
 
 LANES_PER_WORD = 64
-AND, XOR = 0, 1
-_ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+
+Kernel = Callable[..., None]
+"""Simulates some cycles. Arguments: input nets (i,) int32, their values (cycles, i, words) uint64, all
+slots' values (slots, words) before and after, which cycles to count (cycles,) bool, traced nets (o,)
+int32, their values (cycles or 0, o, words) to fill, toggles (nets,) int64 and state changes (f,) int64 to
+add to."""
 
 
 @intrinsic
-def _ones(typing_context: Any, word: Any) -> Any:
+def ones(typing_context: Any, word: Any) -> Any:
     """Number of set bits of a 64-bit word (LLVM's ctpop)."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -40,163 +41,23 @@ def _ones(typing_context: Any, word: Any) -> Any:
     return types.int64(types.uint64), generate
 
 
-@dataclass(frozen=True, eq=False)
-class Program:
-    """A netlist as operations on words; slots are nets first, then flip-flop states, then scratch.
-
-    Attributes
-    ----------
-    netlist : Netlist
-    slots : int
-    ops : (n, 4) int32
-        Kind, two source slots, target slot.
-    flips : (n, 3) uint64
-        Masks that invert the sources and the result.
-    states, next_states : (f,) int32
-        Slot of each flip-flop's state and of its next state, in the order of ``netlist.flipflops``.
-    cells : int
-        Cells evaluated per cycle and lane.
-    """
-
-    netlist: Netlist
-    slots: int
-    ops: NDArray[np.int32]
-    flips: NDArray[np.uint64]
-    states: NDArray[np.int32]
-    next_states: NDArray[np.int32]
-    cells: int
-
-
-@lru_cache(maxsize=4096)
-def _parsed(text: str) -> boolean.Expression:
-    return boolean.parse(text)
-
-
-class _Compiler:
-    def __init__(self, slots: int):
-        self.slots = slots
-        self.ops: list[tuple[int, int, int, int]] = []
-        self.flips: list[tuple[int, int, int]] = []
-
-    def new_slot(self) -> int:
-        self.slots += 1
-        return self.slots - 1
-
-    def emit(self, kind: int, a: tuple[int, int], b: tuple[int, int], invert: int, target: int) -> None:
-        if kind == XOR:
-            invert ^= a[1] ^ b[1]
-            a, b = (a[0], 0), (b[0], 0)
-        self.ops.append((kind, a[0], b[0], target))
-        self.flips.append((a[1], b[1], invert))
-
-    def value(self, expression: boolean.Expression, pins: dict[str, int]) -> tuple[int, int]:
-        """Slot that holds the expression, and whether inverted."""
-        kind = expression[0]
-        if kind == "var":
-            return pins.get(expression[1], ZERO), 0
-        if kind == "const":
-            return (ONE if expression[1] else ZERO), 0
-        if kind == "not":
-            slot, invert = self.value(expression[1], pins)
-            return slot, 1 - invert
-        a, b = self.value(expression[1], pins), self.value(expression[2], pins)
-        target = self.new_slot()
-        if kind == "xor":
-            self.emit(XOR, a, b, 0, target)
-            return target, 0
-        if kind == "and":
-            self.emit(AND, a, b, 0, target)
-            return target, 0
-        self.emit(AND, (a[0], 1 - a[1]), (b[0], 1 - b[1]), 0, target)
-        return target, 1
-
-    def assign(self, expression: boolean.Expression, pins: dict[str, int], target: int) -> None:
-        """Let ``target`` hold the expression."""
-        before = len(self.ops)
-        slot, invert = self.value(expression, pins)
-        if (
-            len(self.ops) > before and self.ops[-1][3] == slot
-        ):  # write the last operation to the target itself
-            self.ops[-1] = (*self.ops[-1][:3], target)
-            a, b, k = self.flips[-1]
-            self.flips[-1] = (a, b, k ^ invert)
-        else:
-            self.emit(AND, (slot, 0), (slot, 0), invert, target)
-
-
-def compile_netlist(netlist: Netlist) -> Program:
-    """The program of a netlist."""
-    compiler = _Compiler(netlist.nets)
-    flipflops = netlist.flipflops
-    states = [compiler.new_slot() for _ in flipflops]
-    next_states = [compiler.new_slot() for _ in flipflops]
-
-    def around(instance: Any, state: int) -> tuple[dict[str, int], Any]:
-        ff = instance.cell.flipflop
-        pins = {pin: instance.pins.get(pin, ZERO) for pin in instance.cell.inputs}
-        return pins | {ff.state: state}, ff
-
-    def plain(expression: boolean.Expression, ff: Any) -> boolean.Expression:
-        """The expression with the inverse state's name replaced."""
-        if expression == ("var", ff.inverse):
-            return ("not", ("var", ff.state))
-        if expression[0] in ("var", "const"):
-            return expression
-        return (expression[0], *(plain(part, ff) for part in expression[1:]))
-
-    for instance, state in zip(flipflops, states, strict=True):
-        pins, ff = around(instance, state)
-        for pin, output in instance.cell.outputs.items():
-            target = instance.pins.get(pin)
-            if target is not None:
-                compiler.assign(plain(_parsed(output.function), ff), pins, target)
-    for instance in netlist.combinational:
-        pins = {pin: instance.pins.get(pin, ZERO) for pin in instance.cell.inputs}
-        for pin, output in instance.cell.outputs.items():
-            target = instance.pins.get(pin)
-            if target is not None:
-                compiler.assign(_parsed(output.function), pins, target)
-    for instance, state, following in zip(flipflops, states, next_states, strict=True):
-        pins, ff = around(instance, state)
-        expression = plain(_parsed(ff.next_state), ff)
-        if ff.clear:
-            expression = ("and", expression, ("not", _parsed(ff.clear)))
-        if ff.preset:
-            expression = ("or", expression, _parsed(ff.preset))
-        compiler.assign(expression, pins, following)
-    masks = np.array(compiler.flips, dtype=np.uint64).reshape(-1, 3) * _ALL
-    return Program(
-        netlist=netlist,
-        slots=compiler.slots,
-        ops=np.array(compiler.ops, dtype=np.int32).reshape(-1, 4),
-        flips=masks,
-        states=np.array(states, dtype=np.int32),
-        next_states=np.array(next_states, dtype=np.int32),
-        cells=len(netlist.instances),
-    )
-
-
 @njit(cache=True)
 def _simulate(
     ops: NDArray[np.int32],
     flips: NDArray[np.uint64],
     states: NDArray[np.int32],
     next_states: NDArray[np.int32],
+    nets: int,
     inputs: NDArray[np.int32],
     stimulus: NDArray[np.uint64],
     values: NDArray[np.uint64],
-    nets: int,
     counting: NDArray[np.bool_],
     outputs: NDArray[np.int32],
     traced: NDArray[np.uint64],
     toggles: NDArray[np.int64],
     changes: NDArray[np.int64],
 ) -> None:
-    """Run all cycles; one 64-lane evaluation of a two-input operation costs about 1 ns.
-
-    ``values`` (slots, words) is the state before and after. ``traced`` (cycles or 0, outputs, words) takes
-    the output nets at the end of each cycle. Toggles are counted in cycles where ``counting``.
-    """
+    """A :data:`Kernel` after its first five arguments; about 1 ns per operation and 64 lanes."""
     words = values.shape[1]
     for t in range(stimulus.shape[0]):
         count = counting[t]
@@ -205,7 +66,7 @@ def _simulate(
             total = 0
             for w in range(words):
                 new = stimulus[t, i, w]
-                total += _ones(new ^ values[net, w])
+                total += ones(new ^ values[net, w])
                 values[net, w] = new
             if count:
                 toggles[net] += total
@@ -224,12 +85,12 @@ def _simulate(
                 if ops[k, 0] == 0:
                     for w in range(words):
                         new = ((values[a, w] ^ flip_a) & (values[b, w] ^ flip_b)) ^ flip
-                        total += _ones(new ^ values[target, w])
+                        total += ones(new ^ values[target, w])
                         values[target, w] = new
                 else:
                     for w in range(words):
                         new = values[a, w] ^ values[b, w] ^ flip
-                        total += _ones(new ^ values[target, w])
+                        total += ones(new ^ values[target, w])
                         values[target, w] = new
                 toggles[target] += total
         if traced.shape[0]:
@@ -240,10 +101,20 @@ def _simulate(
             total = 0
             for w in range(words):
                 new = values[next_states[i], w]
-                total += _ones(new ^ values[states[i], w])
+                total += ones(new ^ values[states[i], w])
                 values[states[i], w] = new
             if count:
                 changes[i] += total
+
+
+def zero_delay(program: Program) -> Kernel:
+    """The kernel that evaluates every cell once per cycle."""
+
+    def kernel(*rest: Any) -> None:
+        nets = program.netlist.nets
+        _simulate(program.ops, program.flips, program.states, program.next_states, nets, *rest)
+
+    return kernel
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,10 +166,11 @@ def _integers(words: NDArray[np.uint64]) -> NDArray[Any]:
 
 def simulate(
     program: Program,
-    stimulus: dict[str, ArrayLike],
+    stimulus: Mapping[str, ArrayLike],
     counting: ArrayLike | None = None,
     trace: bool = False,
     chunk: int = 256,
+    kernel: Kernel | None = None,
 ) -> Activity:
     """Simulate a netlist cycle by cycle.
 
@@ -315,6 +187,8 @@ def simulate(
         Keep the output ports of every cycle.
     chunk : int
         Cycles packed at a time.
+    kernel : Kernel, optional
+        What simulates; by default without delays.
 
     Raises
     ------
@@ -327,6 +201,7 @@ def simulate(
     settles; then flip-flops capture. Cost: about 1 ns per two-input operation and 64 lanes.
     """
     netlist = program.netlist
+    run = kernel or zero_delay(program)
     ports = netlist.inputs()
     arrays = {name: np.asarray(values) for name, values in stimulus.items()}
     for name, array in arrays.items():
@@ -343,7 +218,7 @@ def simulate(
         count[:1] = False
     words = lanes // LANES_PER_WORD
     values = np.zeros((program.slots, words), dtype=np.uint64)
-    values[ONE] = _ALL
+    values[ONE] = ALL_ONES
     outputs = netlist.outputs()
     input_nets = np.array([n for name in arrays for n in ports[name].nets], dtype=np.int32)
     output_nets = np.array([n for p in outputs.values() for n in p.nets], dtype=np.int32)
@@ -356,21 +231,8 @@ def simulate(
         size = part.stop - part.start
         planes = [_words(array[part], len(ports[name].nets)) for name, array in arrays.items()]
         traced = np.zeros((size if trace else 0, len(output_nets), words), dtype=np.uint64)
-        _simulate(
-            program.ops,
-            program.flips,
-            program.states,
-            program.next_states,
-            input_nets,
-            np.ascontiguousarray(np.concatenate(planes, axis=1)),
-            values,
-            netlist.nets,
-            count[part],
-            output_nets,
-            traced,
-            toggles,
-            changes,
-        )
+        packed = np.ascontiguousarray(np.concatenate(planes, axis=1))
+        run(input_nets, packed, values, count[part], output_nets, traced, toggles, changes)
         if trace:
             traces.append(traced)
         if count[part].any():

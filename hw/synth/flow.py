@@ -1,9 +1,10 @@
 """From RTLIL to a mapped netlist: Yosys and ABC under a clock period, by several recipes, the best one kept.
 
-A recipe is an adder style and an ABC script. No single one is best: area-flow mapping gives the smallest slow
-circuit, delay-oriented mapping with gate sizing the smallest fast one. All recipes run (about 0.1 s each
-for a processing element), our own static timing judges each result, and the smallest netlist that meets
-the clock is kept; if none does, the fastest. All designs get the same recipes.
+A recipe is a multiplier style (where the design multiplies), an adder style and an ABC script. No single
+one is best: area-flow mapping gives the smallest slow circuit, delay-oriented mapping with gate sizing the
+smallest fast one. All recipes run (about 0.1 s each for a processing element), our own static timing
+judges each result, and the smallest netlist that meets the clock is kept; if none does, the fastest. All
+designs get the same recipes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 from asq_sw.provenance import versions
 from hw.emit import run_yosys
 from hw.synth import cache
+from hw.synth.buffers import buffered
 from hw.synth.library import Library, to_liberty
 from hw.synth.netlist import Netlist, from_yosys
 from hw.synth.timing import Timing, analyze
@@ -70,7 +72,23 @@ _SCRIPTS = {
     },
 }
 
-RECIPES = tuple((adder, script) for adder in _ADDERS for script in _SCRIPTS)
+# How Yosys builds a multiplication: an array of partial products, or Booth's radix-4 recoding in two ways.
+_MULTIPLIERS = {"": [], "booth": ["booth"], "booth-lowpower": ["booth -lowpower"]}
+
+
+def styles(rtlil: str) -> list[tuple[str, str]]:
+    """(multiplier, adder) styles to try; one multiplier style for a design that does not multiply."""
+    multipliers = list(_MULTIPLIERS) if " $mul " in rtlil else [""]
+    return [(multiplier, adder) for multiplier in multipliers for adder in _ADDERS]
+
+
+def recipes(rtlil: str) -> list[str]:
+    """Names of the recipes for a design: multiplier style (if any), adder style, ABC script."""
+    return [_recipe(*style, script) for style in styles(rtlil) for script in _SCRIPTS]
+
+
+def _recipe(multiplier: str, adder: str, script: str) -> str:
+    return f"{multiplier} {adder} {script}".strip()
 
 
 @dataclass(frozen=True)
@@ -93,17 +111,21 @@ class Mapped:
     tried: dict[str, tuple[float, float]]
 
 
-def _front(folder: str) -> list[str]:
-    """Commands from RTLIL to word-level cells."""
+def front(folder: str, multiplier: str, keep: str = "") -> list[str]:
+    """Commands from RTLIL to word-level cells, in one module; but for modules named ``keep``."""
     return [
+        # ABC's form of the library is kept by Yosys under a hash of the path, for ever, in /tmp by default.
+        f"libcache -scl -dir {folder}",
         f"read_rtlil {folder}/design.il",
         f"hierarchy -check -top {TOP}",
-        "proc -norom",
+        "proc",
+        *([f"setattr -mod -set keep_hierarchy 1 {keep}"] if keep else []),
         "flatten",
         "opt -full",
         "wreduce",
         "peepopt",
         "opt_clean",
+        *_MULTIPLIERS[multiplier],
         "alumacc",
         "share",
         "opt -full",
@@ -112,25 +134,34 @@ def _front(folder: str) -> list[str]:
     ]
 
 
-def _gates(folder: str, adder: str) -> list[str]:
+def gates(folder: str, adder: str) -> list[str]:
     """Commands from word-level cells to gates and the library's flip-flops."""
     techmap = _ADDERS[adder].replace("ripple.v", f"{folder}/ripple.v")
     return [techmap, "opt -full", f"dfflibmap -liberty {folder}/cells.lib", "opt", "design -save gates"]
 
 
-def _mapping(folder: str, adder: str, script: str, clock_ns: float) -> list[str]:
+def _mapping(folder: str, recipe: str, script: str, clock_ns: float) -> list[str]:
     """Commands from gates to library cells, and the netlist as a file."""
     return [
         "design -load gates",
         f"abc -liberty {folder}/cells.lib -constr {folder}/limits.constr -D {clock_ns * 1000:.0f} "
         f"-script {folder}/{script}.abc",
+        "setattr -mod -unset keep_hierarchy *",
+        "flatten",
         "setundef -zero",
         "opt_clean -purge",
-        f"write_json {folder}/{adder}.{script}.json",
+        f"write_json {folder}/{recipe.replace(' ', '.')}.json",
     ]
 
 
-def synthesize(rtlil: str, library: Library, clock_ns: float, wires: str = "fanout") -> Mapped:
+def synthesize(
+    rtlil: str,
+    library: Library,
+    clock_ns: float,
+    wires: str = "fanout",
+    only: tuple[str, ...] = (),
+    keep: str = "",
+) -> Mapped:
     """Map a design whose top module is ``top``.
 
     Parameters
@@ -142,6 +173,10 @@ def synthesize(rtlil: str, library: Library, clock_ns: float, wires: str = "fano
         The clock period to meet.
     wires : str
         Wire model for the judgement (:mod:`hw.synth.wires`).
+    only : tuple of str
+        The recipes to try; by default :func:`recipes`.
+    keep : str
+        Name of a module that is mapped once and then copied, as an array's processing element.
 
     Raises
     ------
@@ -154,56 +189,54 @@ def synthesize(rtlil: str, library: Library, clock_ns: float, wires: str = "fano
         library.digest,
         f"{clock_ns:.6g}",
         wires,
+        *only,
+        keep,
         _flow_text(),
         *map(str, versions().items()),
     )
     held = cache.get(key)
     if held is None:
-        held = _run(rtlil, library, clock_ns, wires)
+        held = _run(rtlil, library, clock_ns, wires, only or tuple(recipes(rtlil)), keep)
         cache.put(key, held)
-    netlist = from_yosys(held["yosys"], library, TOP)
+    netlist = buffered(from_yosys(held["yosys"], library, TOP))
     tried = {recipe: (area, delay) for recipe, (area, delay) in held["tried"].items()}
     return Mapped(netlist, analyze(netlist, wires), held["recipe"], tried)
 
 
 def _flow_text() -> str:
-    recipes = [_gates("", a) + _mapping("", a, s, 1.0) for a, s in RECIPES]
-    return json.dumps([_front(""), recipes, _SCRIPTS, _RIPPLE])
+    to_words = [front("", multiplier, "kept") for multiplier in _MULTIPLIERS]
+    to_gates = [gates("", adder) for adder in _ADDERS]
+    return json.dumps([to_words, to_gates, _mapping("", "", "", 1.0), _SCRIPTS, _RIPPLE])
 
 
-def _run(rtlil: str, library: Library, clock_ns: float, wires: str) -> dict[str, Any]:
+def _run(
+    rtlil: str, library: Library, clock_ns: float, wires: str, chosen: tuple[str, ...], keep: str
+) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="asq-synth-") as name:
         folder = Path(name)
-        (folder / "design.il").write_text(rtlil, encoding="utf-8")
-        (folder / "cells.lib").write_text(to_liberty(library), encoding="utf-8")
-        (folder / "ripple.v").write_text(_RIPPLE, encoding="utf-8")
-        buffer = library.cells[library.driving_cell]
-        load = next(iter(buffer.inputs.values())).capacitance
-        (folder / "limits.constr").write_text(
-            f"set_driving_cell {buffer.name}\nset_load {load:.4g}\n", encoding="utf-8"
-        )
-        for script, (text, factor) in _SCRIPTS.items():
-            lines = text.replace("{D}", f"-D {factor * clock_ns * 1000:.0f}").replace("; ", "\n")
-            (folder / f"{script}.abc").write_text(lines + "\n", encoding="utf-8")
+        write_inputs(folder, rtlil, library, clock_ns)
 
-        def one_adder(adder: str) -> list[str]:
-            start = _front(name) + _gates(name, adder)
-            mappings = [_mapping(name, adder, script, clock_ns) for script in _SCRIPTS]
+        def one_style(style: tuple[str, str]) -> list[str]:
+            start = front(name, style[0], keep) + gates(name, style[1])
+            scripts = [script for script in _SCRIPTS if _recipe(*style, script) in chosen]
+            mappings = [_mapping(name, _recipe(*style, script), script, clock_ns) for script in scripts]
+            if not mappings:
+                return []
             try:
                 run_yosys(start + [line for mapping in mappings for line in mapping])
                 return []
             except RuntimeError:
                 return [error for mapping in mappings if (error := _failure(start + mapping))]
 
-        with ThreadPoolExecutor(max_workers=min(len(_ADDERS), os.cpu_count() or 1)) as pool:
-            errors = [error for found in pool.map(one_adder, _ADDERS) for error in found]
+        with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+            errors = [error for found in pool.map(one_style, styles(rtlil)) for error in found]
         results = []
-        for adder, script in RECIPES:
-            file = folder / f"{adder}.{script}.json"
+        for recipe in chosen:
+            file = folder / f"{recipe.replace(' ', '.')}.json"
             if file.exists():
                 data = json.loads(file.read_text(encoding="utf-8"))
-                netlist = from_yosys(data, library, TOP)
-                results.append((f"{adder} {script}", netlist.area, analyze(netlist, wires).delay_ns, data))
+                netlist = buffered(from_yosys(data, library, TOP))
+                results.append((recipe, netlist.area, analyze(netlist, wires).delay_ns, data))
         if not results:
             raise RuntimeError(errors[0])
     meeting = [r for r in results if r[2] <= clock_ns]
@@ -213,6 +246,21 @@ def _run(rtlil: str, library: Library, clock_ns: float, wires: str) -> dict[str,
         "tried": {name: (area, delay) for name, area, delay, _ in results},
         "yosys": _pruned(best[3]),
     }
+
+
+def write_inputs(folder: Path, rtlil: str, library: Library, clock_ns: float) -> None:
+    """Write what the Yosys commands of this module read."""
+    (folder / "design.il").write_text(rtlil, encoding="utf-8")
+    (folder / "cells.lib").write_text(to_liberty(library), encoding="utf-8")
+    (folder / "ripple.v").write_text(_RIPPLE, encoding="utf-8")
+    buffer = library.cells[library.driving_cell]
+    load = next(iter(buffer.inputs.values())).capacitance
+    (folder / "limits.constr").write_text(
+        f"set_driving_cell {buffer.name}\nset_load {load:.4g}\n", encoding="utf-8"
+    )
+    for script, (text, factor) in _SCRIPTS.items():
+        lines = text.replace("{D}", f"-D {factor * clock_ns * 1000:.0f}").replace("; ", "\n")
+        (folder / f"{script}.abc").write_text(lines + "\n", encoding="utf-8")
 
 
 def _failure(commands: list[str]) -> str:
@@ -234,11 +282,6 @@ def _pruned(data: dict[str, Any]) -> dict[str, Any]:
                 "cells": {
                     name: {"type": cell["type"], "connections": cell["connections"]}
                     for name, cell in module["cells"].items()
-                },
-                "netnames": {
-                    name: {"bits": net["bits"]}
-                    for name, net in module["netnames"].items()
-                    if not net.get("hide_name", 0)
                 },
             }
         }

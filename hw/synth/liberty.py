@@ -74,15 +74,16 @@ def _parse(path: Path) -> Any:
         raise InputError(f"{path.name}: has no library group, expected a Liberty file")
     try:
         library = parse_liberty(text)
-    except RecursionError:
-        raise
     except Exception as error:  # the parser raises many kinds
+        bare = re.sub(r'/\*.*?\*/|"[^"]*"', "", text, flags=re.DOTALL)
+        if bare.count("{") > bare.count("}"):
+            lines = text.count("\n") + 1
+            raise InputError(
+                f"{path.name}: ends at line {lines} before its library does, is it truncated?"
+            ) from error
         line = getattr(error, "line_num", None)
-        cause = error.args[0] if error.args else error
         where = f" at line {line}" if line else ""
-        if "EndOfFile" in repr(cause) or "EndOfFile" in repr(error):
-            raise InputError(f"{path.name}: ends{where} before its library does, is it truncated?") from error
-        raise InputError(f"{path.name}: is not Liberty{where} ({cause!r})") from error
+        raise InputError(f"{path.name}: is not Liberty{where}, expected groups and attributes") from error
     if library.group_name != "library":
         raise InputError(f"{path.name}: starts with {library.group_name!r}, expected a library group")
     return library
@@ -297,7 +298,7 @@ class _Reader:
             area=float(_text(group.get_attribute("area", 0))),
             leakage=_short(leakage),
             leakage_states=tuple(_short(v) for v in states),
-            inputs={n: Input(_short(self._capacitance(p)), pin_energy[n]) for n, p in inputs.items()},
+            inputs={n: Input(*self._capacitances(p), pin_energy[n]) for n, p in inputs.items()},
             outputs={
                 n: Output(
                     function=_text(pin.get_attribute("function")),
@@ -312,9 +313,16 @@ class _Reader:
             flipflop=ff,
         )
 
-    def _capacitance(self, pin: Any) -> float:
-        value = pin.get_attribute("capacitance", self.group.get_attribute("default_input_pin_cap", 0))
-        return float(_text(value)) * self.cap
+    def _capacitances(self, pin: Any) -> tuple[float, float, float]:
+        """For both edges, rising and falling; fF."""
+        both = pin.get_attribute("capacitance", self.group.get_attribute("default_input_pin_cap", 0))
+        values = (
+            both,
+            pin.get_attribute("rise_capacitance", both),
+            pin.get_attribute("fall_capacitance", both),
+        )
+        rise, fall = (_short(float(_text(value)) * self.cap) for value in values[1:])
+        return _short(float(_text(both)) * self.cap), rise, fall
 
     def _leakages(self, group: Any, supplies: set[str]) -> list[tuple[str, float]]:
         found = []

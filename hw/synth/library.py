@@ -21,7 +21,7 @@ from asq_sw.errors import InputError
 from asq_sw.files import replacing
 from hw.synth import boolean
 
-FORMAT = 1
+FORMAT = 2
 NODES = ("nangate45", "sky130hd", "asap7")
 FOLDER = Path(__file__).parent.parent / "data" / "libraries"
 
@@ -81,9 +81,15 @@ class Arc:
 
 @dataclass(frozen=True)
 class Input:
-    """An input pin. ``energy`` is per transition of the pin, beside what the output's transition costs."""
+    """An input pin.
+
+    ``capacitance`` is the library's figure for both edges, ``rise`` and ``fall`` those for one (equal to it
+    where the library has none). ``energy`` is per transition of the pin, beside what the output's costs.
+    """
 
     capacitance: float
+    rise: float
+    fall: float
     energy: Table | None = None
 
 
@@ -249,7 +255,10 @@ def to_json(library: Library) -> dict[str, Any]:
         record: dict[str, Any] = {"area": cell.area, "leakage": cell.leakage}
         if cell.leakage_states:
             record["leakage_states"] = list(cell.leakage_states)
-        record["inputs"] = {name: [pin.capacitance, table(pin.energy)] for name, pin in cell.inputs.items()}
+        record["inputs"] = {
+            name: [pin.capacitance, pin.rise, pin.fall, table(pin.energy)]
+            for name, pin in cell.inputs.items()
+        }
         record["outputs"] = {
             name: {
                 "function": pin.function,
@@ -325,8 +334,8 @@ def from_json(data: dict[str, Any]) -> Library:
             leakage=record["leakage"],
             leakage_states=tuple(record.get("leakage_states", ())),
             inputs={
-                pin: Input(capacitance, None if energy is None else table(energy))
-                for pin, (capacitance, energy) in record["inputs"].items()
+                pin: Input(both, rise, fall, None if energy is None else table(energy))
+                for pin, (both, rise, fall, energy) in record["inputs"].items()
             },
             outputs={
                 pin: Output(
@@ -399,7 +408,7 @@ def to_liberty(library: Library, cells: Iterable[str] | None = None) -> str:
     ``cells`` restricts it to those cells; by default all. Units: ns, fF, nW.
     """
     chosen = library.cells if cells is None else {name: library.cells[name] for name in cells}
-    templates: dict[tuple[int, int], str] = {}
+    templates: dict[tuple[str, int, int], str] = {}
     low, high, into, out = library.thresholds
     body: list[str] = []
 
@@ -410,9 +419,9 @@ def to_liberty(library: Library, cells: Iterable[str] | None = None) -> str:
             f'index_2 ("{", ".join(f"{y:.6g}" for y in t.y)}"); values ({rows});'
         )
 
-    def template(t: Table) -> str:
+    def template(t: Table, kind: str = "d") -> str:
         n, m = t.z.shape
-        return templates.setdefault((n, m), f"t{n}x{m}")
+        return templates.setdefault((kind, n, m), f"{kind}{n}x{m}")
 
     for cell in chosen.values():
         body.append(
@@ -431,8 +440,18 @@ def to_liberty(library: Library, cells: Iterable[str] | None = None) -> str:
         for name, pin in cell.inputs.items():
             clock = " clock : true;" if cell.flipflop and name == cell.flipflop.clock else ""
             body.append(
-                f"    pin ({name}) {{ direction : input;{clock} capacitance : {pin.capacitance:.6g}; }}"
+                f"    pin ({name}) {{ direction : input;{clock} capacitance : {pin.capacitance:.6g}; "
+                f"rise_capacitance : {pin.rise:.6g}; fall_capacitance : {pin.fall:.6g};"
             )
+            if cell.flipflop and name in cell.flipflop.setup:
+                body.append(f'      timing () {{ related_pin : "{cell.flipflop.clock}";')
+                body.append(f"        timing_type : setup_{'rising' if cell.flipflop.rising else 'falling'};")
+                for key, t in zip(
+                    ("rise_constraint", "fall_constraint"), cell.flipflop.setup[name], strict=True
+                ):
+                    body.append(f"        {key} ({template(t, 's')}) {{ {values(t)} }}")
+                body.append("      }")
+            body.append("    }")
         for name, output in cell.outputs.items():
             body.append(f'    pin ({name}) {{ direction : output; function : "{output.function}";')
             body.append(f"      max_capacitance : {output.max_capacitance:.6g};")
@@ -465,10 +484,15 @@ def to_liberty(library: Library, cells: Iterable[str] | None = None) -> str:
             f"  slew_lower_threshold_pct_{edge} : {low:g}; slew_upper_threshold_pct_{edge} : {high:g};",
             f"  input_threshold_pct_{edge} : {into:g}; output_threshold_pct_{edge} : {out:g};",
         ]
-    for (n, m), name in templates.items():
+    variables = {
+        "d": ("input_net_transition", "total_output_net_capacitance"),
+        "s": ("related_pin_transition", "constrained_pin_transition"),
+    }
+    for (kind, n, m), name in templates.items():
+        x, y = variables[kind]
         head += [
             f"  lu_table_template ({name}) {{",
-            "    variable_1 : input_net_transition; variable_2 : total_output_net_capacitance;",
+            f"    variable_1 : {x}; variable_2 : {y};",
             f'    index_1 ("{", ".join(str(i + 1) for i in range(n))}");',
             f'    index_2 ("{", ".join(str(i + 1) for i in range(m))}");',
             "  }",

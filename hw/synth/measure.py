@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,19 @@ from asq_sw.provenance import versions
 from hw.design import UnitSpec
 from hw.emit import to_rtlil
 from hw.synth import library as libraries
-from hw.synth.activity import compile_netlist, simulate
+from hw.synth.activity import LANES_PER_WORD, simulate
 from hw.synth.flow import TOP, Mapped, synthesize
+from hw.synth.glitches import delayed
 from hw.synth.library import Library
 from hw.synth.operands import LANES, Operands, gaussian, stimulus
 from hw.synth.power import Power, estimate, leakage_nw
+from hw.synth.program import compile_netlist
 from hw.synth.timing import typical_slew
 
 DEFAULT_CLOCK_NS = {"nangate45": 2.0, "sky130hd": 7.5, "asap7": 1.8}
 """Clock period by node: 500 MHz at 45 nm, and as many gate delays (about 90 FO4) at the other nodes."""
+LARGE = 4000
+"""Cells from which on a unit is simulated in fewer lanes: it averages over its own parts."""
 DEFAULT_CLOCK_SLEWS = 190
 """Clock period of any other library, in its typical slews: about what nangate45's is."""
 
@@ -36,8 +41,9 @@ class UnitCost:
     """The figures of one unit, as ``asq synth`` reports them (units in the names).
 
     ``delay_ns`` is the minimum clock period of a unit with registers, the longest path of one without.
-    ``energy_per_mac_fj`` holds at ``clock_ns`` and is the sum of ``energy_fj``'s parts. ``leakage_nw`` is
-    that of the states seen in the simulation.
+    ``rtlil_hash`` names the design that was synthesized: the first 16 digits of its RTLIL's SHA-256.
+    ``energy_per_mac_fj`` holds at ``clock_ns`` and is the sum of ``energy_fj``'s parts; ``glitch_fj`` of
+    it is due to glitches. ``leakage_nw`` is that of the states seen in the simulation.
     """
 
     unit: str
@@ -62,9 +68,12 @@ class UnitCost:
     leakage_nw: float
     energy_per_mac_fj: float
     energy_fj: dict[str, float]
+    glitches: str
+    glitch_fj: float
     activity: float
     operands: str
     recipe: str
+    rtlil_hash: str
     cells_by_type: dict[str, int]
     critical_path: tuple[str, ...]
     curve: tuple[tuple[float, float], ...]
@@ -79,11 +88,25 @@ class UnitCost:
 def synthesize_unit(
     spec: UnitSpec, library: Library, clock_ns: float | None = None, wires: str = "fanout"
 ) -> Mapped:
-    """The mapped netlist of a unit (cached)."""
+    """The mapped netlist of a unit (cached).
+
+    An array's processing element is synthesized by itself; the array then takes copies of it, mapped by
+    the recipe that was best for the element.
+    """
     clock = default_clock_ns(library) if clock_ns is None else clock_ns
     if not clock > 0:
         raise InputError(f"clock period is {clock!r} ns, expected a positive number")
-    return synthesize(to_rtlil(spec.build(), TOP), library, clock, wires)
+    design = to_rtlil(spec.build(), TOP)
+    if spec.unit != "array":
+        return synthesize(design, library, clock, wires)
+    element = replace(spec, unit="pe", rows=1, cols=1, skew=False)
+    recipe = synthesize_unit(element, library, clock, wires).recipe
+    return synthesize(design, library, clock, wires, (recipe,), element.name)
+
+
+def rtlil_hash(spec: UnitSpec) -> str:
+    """A name for the design that a unit is now: it changes with the RTL."""
+    return sha256(to_rtlil(spec.build(), TOP).encode()).hexdigest()[:16]
 
 
 def power(
@@ -92,13 +115,20 @@ def power(
     operands: Operands,
     clock_ns: float,
     wires: str = "fanout",
-    lanes: int = LANES,
+    glitches: str = "library",
     seed: int = 0,
 ) -> Power:
-    """Energy per cycle of a mapped unit that works on ``operands``."""
+    """Energy per cycle of a mapped unit that works on ``operands``; ``glitches`` as in :func:`measure`."""
+    netlist = mapped.netlist
+    lanes = LANES if len(netlist.instances) <= LARGE else LANES_PER_WORD
     given = stimulus(spec, operands, lanes, seed)
-    activity = simulate(compile_netlist(mapped.netlist), given.inputs, given.counting)
-    return estimate(mapped.netlist, mapped.timing, activity, clock_ns, wires)
+    if glitches == "none":
+        activity = simulate(compile_netlist(netlist), given.inputs, given.counting)
+    else:
+        program = compile_netlist(netlist, apart=True)
+        kernel = delayed(program, mapped.timing, glitches, wires)
+        activity = simulate(program, given.inputs, given.counting, kernel=kernel)
+    return estimate(netlist, mapped.timing, activity, clock_ns, wires)
 
 
 def measure(
@@ -107,6 +137,7 @@ def measure(
     clock_ns: float | None = None,
     operands: Operands | None = None,
     wires: str = "fanout",
+    glitches: str = "library",
     seed: int = 0,
 ) -> UnitCost:
     """Synthesize a unit and measure it.
@@ -122,6 +153,9 @@ def measure(
         What it multiplies; by default :func:`hw.synth.operands.gaussian`.
     wires : str
         Wire model (:mod:`hw.synth.wires`).
+    glitches : str
+        ``library`` counts glitches with the cells' delays, ``unit`` with equal delays, ``none`` not
+        (:mod:`hw.synth.glitches`).
     seed : int
         Of the default operands, and of the places in the matrices that are looked at.
 
@@ -137,7 +171,8 @@ def measure(
     mapped = synthesize_unit(spec, cells, clock, wires)
     if operands is None:
         operands = gaussian(spec.weight, spec.activation, seed)
-    used = power(spec, mapped, operands, clock, wires, seed=seed)
+    used = power(spec, mapped, operands, clock, wires, glitches, seed)
+    still = used if glitches == "none" else power(spec, mapped, operands, clock, wires, "none", seed)
     netlist, macs = mapped.netlist, spec.macs
     parts = {
         "switching": used.switching_fj,
@@ -169,9 +204,12 @@ def measure(
         leakage_nw=_figure(used.leakage_nw),
         energy_per_mac_fj=_figure(used.total_fj / macs),
         energy_fj=energy,
+        glitches=glitches,
+        glitch_fj=_figure((used.total_fj - still.total_fj) / macs),
         activity=_figure(used.activity),
         operands=operands.source,
         recipe=mapped.recipe,
+        rtlil_hash=rtlil_hash(spec),
         cells_by_type=netlist.by_type,
         critical_path=mapped.timing.path,
         curve=pareto(mapped.tried),

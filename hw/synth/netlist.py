@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -56,7 +56,6 @@ class Netlist:
     instances: tuple[Instance, ...]
     nets: int
     clock: str = ""
-    names: dict[int, str] = field(default_factory=dict)
 
     @property
     def combinational(self) -> list[Instance]:
@@ -94,18 +93,18 @@ class Netlist:
 
     @cached_property
     def pin_load(self) -> NDArray[np.float64]:
-        """Sum of the input pins' capacitances per net, fF; shape (nets,)."""
-        load = np.zeros(self.nets)
+        """Input pins' capacitance per net for a rising and a falling edge, fF; shape (nets, 2)."""
+        load = np.zeros((self.nets, 2))
         for instance in self.instances:
             for pin, data in instance.cell.inputs.items():
-                load[instance.pins.get(pin, ZERO)] += data.capacitance
+                load[instance.pins.get(pin, ZERO)] += (data.rise, data.fall)
         return load
 
     def load(self, wires: str = "fanout") -> NDArray[np.float64]:
-        """Capacitance per net with a wire model of :mod:`hw.synth.wires`, fF; shape (nets,)."""
+        """Pins and wire (a model of :mod:`hw.synth.wires`) per net and edge, fF; shape (nets, 2)."""
         from hw.synth.wires import wire_load
 
-        return self.pin_load + wire_load(self, wires)
+        return self.pin_load + wire_load(self, wires)[:, None]
 
     def inputs(self) -> dict[str, Port]:
         """The input ports but for the clock."""
@@ -142,21 +141,22 @@ def from_yosys(data: dict[str, Any], library: Library, top: str) -> Netlist:
         cell = library.cell(record["type"])
         pins = {pin: net(bits[0]) for pin, bits in record["connections"].items() if bits}
         instances.append(Instance(name, cell, pins))
-    names: dict[int, str] = {}
-    for name, record in sorted(module["netnames"].items(), key=lambda item: item[1].get("hide_name", 0)):
-        for i, bit in enumerate(record["bits"]):
-            if bit in numbers:
-                label = f"{name}[{i}]" if len(record["bits"]) > 1 else name
-                names.setdefault(numbers[bit], label)
     clocks = {i.pins[i.cell.flipflop.clock] for i in instances if i.cell.flipflop is not None}
     clock = next((n for n, p in ports.items() if p.direction == "input" and set(p.nets) == clocks), "")
     if clocks and not clock:
         raise InputError(f"netlist {top}: its flip-flops have not one clock port, expected one clock")
     nets = max(numbers.values()) + 1
-    return Netlist(library, ports, _in_order(instances, nets, top), nets, clock, names)
+    return Netlist(library, ports, in_order(instances, nets), nets, clock)
 
 
-def _in_order(instances: list[Instance], nets: int, top: str) -> tuple[Instance, ...]:
+def in_order(instances: list[Instance], nets: int) -> tuple[Instance, ...]:
+    """Combinational cells, each after those that drive its inputs, then flip-flops.
+
+    Raises
+    ------
+    InputError
+        If a net is driven twice or the logic has a loop.
+    """
     logic = [i for i in instances if i.cell.flipflop is None]
     flipflops = [i for i in instances if i.cell.flipflop is not None]
     driver = np.full(nets, -1, dtype=np.int64)
@@ -165,7 +165,7 @@ def _in_order(instances: list[Instance], nets: int, top: str) -> tuple[Instance,
             if pin in instance.pins:
                 target = instance.pins[pin]
                 if driver[target] >= 0 or target in (ZERO, ONE):
-                    raise InputError(f"netlist {top}: a net is driven twice, at {instance.name}")
+                    raise InputError(f"netlist: a net is driven twice, at {instance.name}")
                 driver[target] = number
     waiting = []
     users: dict[int, list[int]] = {}
@@ -192,5 +192,28 @@ def _in_order(instances: list[Instance], nets: int, top: str) -> tuple[Instance,
                     following.append(user)
         ready = sorted(following)
     if len(order) != len(logic):
-        raise InputError(f"netlist {top}: has a combinational loop")
+        raise InputError("netlist: has a combinational loop")
     return (*(logic[n] for n in order), *flipflops)
+
+
+def to_verilog(netlist: Netlist, name: str = "top") -> str:
+    """The netlist as structural Verilog of the library's cells, for other tools (timing, layout).
+
+    Nets are named ``n<number>``; ports keep their names.
+    """
+    ports = list(netlist.ports.items())
+    lines = [f"module {name} ({', '.join(port for port, _ in ports)});"]
+    for port, data in ports:
+        lines.append(f"  {data.direction} [{len(data.nets) - 1}:0] {port};")
+    lines += [f"  wire n{net};" for net in range(2, netlist.nets)]
+    lines += ["  wire n0 = 1'b0;", "  wire n1 = 1'b1;"]
+    for port, data in ports:
+        for i, net in enumerate(data.nets):
+            if data.direction == "input":
+                lines.append(f"  assign n{net} = {port}[{i}];")
+            else:
+                lines.append(f"  assign {port}[{i}] = n{net};")
+    for number, instance in enumerate(netlist.instances):
+        pins = ", ".join(f".{pin}(n{net})" for pin, net in instance.pins.items())
+        lines.append(f"  {instance.cell.name} u{number} ({pins});")
+    return "\n".join([*lines, "endmodule", ""])

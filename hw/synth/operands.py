@@ -159,7 +159,7 @@ def stimulus(spec: UnitSpec, operands: Operands, lanes: int = LANES, seed: int =
     * ``pe``, weight-stationary: the same, with ``psum_in`` the sum of the rows above: between none and
       ``terms - 1``, uniformly over the lanes.
     * ``pe``, output-stationary: activations and weights both stream, along K.
-    * ``array``: rows of the matrices, skewed as the array expects it.
+    * ``array``: rows and columns of the matrices, skewed as the array expects it.
 
     Raises
     ------
@@ -178,8 +178,10 @@ def stimulus(spec: UnitSpec, operands: Operands, lanes: int = LANES, seed: int =
         return _weight_stationary(spec, operands, cycles, n, generator)
     if spec.unit == "pe":
         return _output_stationary(operands, n, generator)
-    if spec.unit == "array" and spec.dataflow == "ws" and not spec.skew:
-        return _array_inputs(spec, operands, cycles, lanes, generator)
+    if spec.unit == "array" and spec.dataflow == "ws":
+        return _weight_stationary_array(spec, operands, cycles, lanes, generator)
+    if spec.unit == "array":
+        return _output_stationary_array(spec, operands, lanes, generator)
     raise InputError(
         f"energy of a {spec.dataflow} {spec.unit} cannot be measured, expected multiplier, pe or array"
     )
@@ -234,7 +236,7 @@ def _output_stationary(operands: Operands, n: Codes, generator: np.random.Genera
     )
 
 
-def _array_inputs(
+def _weight_stationary_array(
     spec: UnitSpec, operands: Operands, cycles: int, lanes: int, generator: np.random.Generator
 ) -> Stimulus:
     k_total, n_total = operands.weights.shape
@@ -247,14 +249,35 @@ def _array_inputs(
     time = np.arange(length) - spec.rows
     inputs: dict[str, ArrayLike] = {}
     for r in range(spec.rows):
-        t = (first_t[None, :] + (time - r)[:, None]) % t_total
+        late = 0 if spec.skew else r
+        t = (first_t[None, :] + (time - late)[:, None]) % t_total
         inputs[f"a__{r}"] = operands.activations[(first_k + r) % k_total, t]
     row = np.maximum(spec.rows - 1 - np.arange(length), 0)  # the last row's weights first; then they stay
     for c in range(spec.cols):
         inputs[f"w__{c}"] = operands.weights[
             (first_k[None, :] + row[:, None]) % k_total, (first_n + c) % n_total
         ]
-    inputs["load"] = np.broadcast_to(
-        (np.arange(length) < spec.rows).astype(np.int64)[:, None], (length, lanes)
-    )
+    loading = (np.arange(length) < spec.rows).astype(np.int64)
+    inputs["load"] = np.broadcast_to(loading[:, None], (length, lanes))
     return Stimulus(inputs, _after(spec.rows + fill, length))
+
+
+def _output_stationary_array(
+    spec: UnitSpec, operands: Operands, lanes: int, generator: np.random.Generator
+) -> Stimulus:
+    k_total, n_total = operands.weights.shape
+    t_total = operands.activations.shape[1]
+    first_n = generator.integers(0, n_total, lanes)
+    first_t = generator.integers(0, t_total, lanes)
+    length = spec.rows + k_total  # clear the sums, then stream along K, round and round where rows lag
+    k = np.arange(length) - spec.rows
+    inputs: dict[str, ArrayLike] = {}
+    for r in range(spec.rows):
+        late = (k - (0 if spec.skew else r)) % k_total
+        inputs[f"a__{r}"] = operands.activations[late[:, None], (first_t + r) % t_total]
+    for c in range(spec.cols):
+        late = (k - (0 if spec.skew else c)) % k_total
+        inputs[f"w__{c}"] = operands.weights[late[:, None], (first_n + c) % n_total]
+    draining = (np.arange(length) < spec.rows).astype(np.int64)
+    inputs["drain"] = np.broadcast_to(draining[:, None], (length, lanes))
+    return Stimulus(inputs, _after(min(2 * spec.rows + spec.cols, length - 1), length))

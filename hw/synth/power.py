@@ -67,7 +67,7 @@ def estimate(
 ) -> Power:
     """Energy per cycle of ``netlist`` at the toggles of ``activity`` and a clock period of ``period_ns``."""
     library = netlist.library
-    load = netlist.load(wires)
+    load = netlist.load(wires).mean(axis=1)
     half_square = 0.5 * library.voltage**2
     slew = timing.slew.mean(axis=1)
     clock_slew = typical_slew(library)

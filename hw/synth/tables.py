@@ -6,9 +6,7 @@ python -m hw.synth.tables [--node nangate45 ...] [--jobs N] [-o FILE]
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from asq_sw.provenance import versions
 from hw import costs
 from hw.design import UnitSpec
 from hw.synth.library import NODES, load
-from hw.synth.measure import UnitCost, measure
+from hw.synth.sweep import Task, measure_all
 
 FIELDS = (
     "unit",
@@ -39,8 +37,10 @@ FIELDS = (
     "leakage_nw",
     "energy_per_mac_fj",
     "energy_fj",
+    "glitch_fj",
     "activity",
     "recipe",
+    "rtlil_hash",
 )
 GRIDS = ("post", "int", "pot", "apot", "fp4")
 EXTRA_FRACTIONS = (0, 1, 3, 4)
@@ -67,20 +67,14 @@ def specs() -> Iterator[UnitSpec]:
     yield UnitSpec("multiplier", WeightFormat("int", 8), 8)
 
 
-def _one(task: tuple[UnitSpec, str]) -> UnitCost:
-    return measure(*task)
-
-
 def make(nodes: Iterable[str], jobs: int | None = None) -> dict[str, Any]:
     """Measure all :func:`specs` at ``nodes``, ``jobs`` at a time."""
-    tasks = [(spec, node) for node in nodes for spec in specs()]
-    workers = jobs or os.cpu_count() or 1
-    with ProcessPoolExecutor(max_workers=workers) as pool:
-        found = list(pool.map(_one, tasks))
+    tasks = [Task(spec, node) for node in nodes for spec in specs()]
+    found = measure_all(tasks, jobs)
     units = {}
-    for (spec, node), cost in zip(tasks, found, strict=True):
+    for task, cost in zip(tasks, found, strict=True):
         record = cost.to_json()
-        units[costs.key(spec, node)] = {field: record[field] for field in FIELDS}
+        units[costs.key(task.spec, cost.node)] = {field: record[field] for field in FIELDS}
     return {
         "provenance": {
             "command": "python -m hw.synth.tables --node " + " --node ".join(nodes),

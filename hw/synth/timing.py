@@ -59,6 +59,14 @@ def typical_slew(library: Library) -> float:
     return slew
 
 
+def typical_delay(library: Library) -> float:
+    """Mean delay of the library's small buffer that drives four of its own kind, ns: some two gate delays."""
+    cell = library.cells[library.driving_cell]
+    (pin,), (out,) = cell.inputs.values(), cell.outputs.values()
+    slew, load = typical_slew(library), 4 * pin.capacitance
+    return (out.arcs[0].rise.at(slew, load) + out.arcs[0].fall.at(slew, load)) / 2
+
+
 class _Tables:
     """Tables packed into flat arrays for the kernel."""
 
@@ -127,11 +135,13 @@ def _propagate(
                 if arrival[source, source_edge] == -np.inf:
                     continue
                 s = slew[source, source_edge]
-                t = arrival[source, source_edge] + _figure(where, values, arcs[k, 3 + edge], s, load[target])
+                t = arrival[source, source_edge] + _figure(
+                    where, values, arcs[k, 3 + edge], s, load[target, edge]
+                )
                 if t > arrival[target, edge]:
                     arrival[target, edge] = t
                     before[target, edge] = 2 * k + source_edge
-                out = _figure(where, values, arcs[k, 5 + edge], s, load[target])
+                out = _figure(where, values, arcs[k, 5 + edge], s, load[target, edge])
                 if out > slew[target, edge]:
                     slew[target, edge] = out
 
@@ -143,7 +153,7 @@ def analyze(netlist: Netlist, wires: str = "fanout") -> Timing:
     clock_slew = typical_slew(library)
     # Two more nets: the clock, and what drives the unit's inputs.
     clock, launch = netlist.nets, netlist.nets + 1
-    load = np.append(load, [0.0, 0.0])
+    load = np.concatenate([load, np.zeros((2, 2))])
     tables = _Tables()
     rows: list[tuple[int, ...]] = []
     owners: list[Instance | None] = []

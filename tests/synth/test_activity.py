@@ -10,10 +10,21 @@ import pytest
 from asq_sw.errors import InputError
 from asq_sw.formats import WeightFormat
 from hw.design import UnitSpec
+from hw.emit import to_rtlil
 from hw.synth import library as libraries
-from hw.synth.activity import compile_netlist, simulate
+from hw.synth.activity import simulate
+from hw.synth.flow import synthesize
 from hw.synth.measure import synthesize_unit
 from hw.synth.netlist import to_verilog
+from hw.synth.program import compile_netlist
+
+
+def mapped(spec, node, whole=False):
+    """The unit's netlist: of the whole flow, or of one quick recipe."""
+    library = libraries.load(node)
+    if whole:
+        return synthesize_unit(spec, library).netlist
+    return synthesize(to_rtlil(spec.build(), "top"), library, 2.0, only=("sklansky flow",)).netlist
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -71,7 +82,7 @@ def test_synthesized_multiplier_is_the_definition(node, grid, wbits, abits, sign
     """Every pair of operands through the mapped netlist."""
     weight = WeightFormat(grid, wbits)
     spec = UnitSpec("multiplier", weight, abits, signed_activations=signed, variant=variant)
-    design = synthesize_unit(spec, libraries.load(node)).netlist
+    design = mapped(spec, node, whole=(node, grid, variant) == ("nangate45", "post", ""))
     a, w = np.meshgrid(np.arange(1 << abits), np.arange(1 << weight.storage_bits), indexing="ij")
     lanes = max(64, a.size)
     pad = lanes - a.size
@@ -86,7 +97,7 @@ def test_synthesized_element_accumulates(node, grid):
     """A processing element's netlist against its documented registers."""
     weight = WeightFormat(grid, 4)
     spec = UnitSpec("pe", weight, 4)
-    design = synthesize_unit(spec, libraries.load(node)).netlist
+    design = mapped(spec, node)
     generator = np.random.default_rng(1)
     cycles, lanes = 40, 128
     half = 1 << (spec.psum_bits - 2)
@@ -115,7 +126,7 @@ def test_synthesized_element_accumulates(node, grid):
 def test_wide_ports_take_python_integers():
     spec = UnitSpec("pe", WeightFormat("post", 8), 3)
     assert spec.psum_bits > 63
-    design = synthesize_unit(spec, libraries.load("nangate45")).netlist
+    design = mapped(spec, "nangate45")
     big = np.array([[(-1) ** i << i for i in range(64)]] * 2, dtype=object)
     zero = np.zeros((2, 64), dtype=int)
     found = simulate(

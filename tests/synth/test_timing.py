@@ -91,7 +91,7 @@ def test_combinational_unit_starts_at_zero(mini):
 
 def test_wires_slow_it_down():
     design = synthesize_unit(
-        UnitSpec("multiplier", WeightFormat("int", 3), 3), libraries.load("nangate45")
+        UnitSpec("multiplier", WeightFormat("post", 3), 3), libraries.load("nangate45")
     ).netlist
     delays = [analyze(design, wires).delay_ns for wires in ("none", "fanout", "library")]
     assert delays[0] < delays[1]
@@ -142,7 +142,7 @@ def test_opensta_agrees_on_the_original_library(name, tmp_path):
     import gzip
 
     library = libraries.load(name.split("_")[0])
-    design = synthesize_unit(UnitSpec("pe", WeightFormat("int", 4), 4), library).netlist
+    design = synthesize_unit(UnitSpec("pe", WeightFormat("post", 3), 3), library).netlist
     text = gzip.decompress((SHARED / f"{name}.lib.gz").read_bytes()).decode()
     (tmp_path / "cells.lib").write_text(re.sub(r"default_wire_load.*", "", text))
     ours = analyze(design, "none").delay_ns
