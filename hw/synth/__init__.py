@@ -1,0 +1,1 @@
+"""What a netlist costs: synthesis, timing, activity and energy by cell library; FPGA figures."""

@@ -108,7 +108,9 @@ def _simulate(
 
 
 def zero_delay(program: Program) -> Kernel:
-    """The kernel that evaluates every cell once per cycle."""
+    """The kernel that evaluates every cell once per cycle; for a program that is not compiled ``apart``."""
+    if program.apart:
+        raise ValueError("the program is compiled apart, expected one whose functions are the nets")
 
     def kernel(*rest: Any) -> None:
         nets = program.netlist.nets

@@ -184,7 +184,7 @@ def synthesize(
         If Yosys fails with every recipe.
     """
     key = cache.key(
-        "netlist",
+        "netlist 2",
         rtlil,
         library.digest,
         f"{clock_ns:.6g}",

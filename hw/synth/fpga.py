@@ -1,8 +1,8 @@
 """FPGA figures of a unit: look-up tables, flip-flops, multipliers and memories from Yosys, Fmax from nextpnr.
 
-Counts are of the unit alone. For Fmax the unit is placed and routed between registers, so that every path starts
-and ends at one: a shift register feeds its inputs from one pin, its outputs are captured and folded into another
-pin through a chain of one exclusive-or per register. Needs the optional extra ``fpga``.
+Counts are of the unit alone. For Fmax the unit is placed and routed between registers, so that every path
+starts and ends at one: a shift register feeds its inputs from one pin, its outputs are captured and folded
+into another pin through a chain of one exclusive-or per register. Needs the optional extra ``fpga``.
 """
 
 from __future__ import annotations

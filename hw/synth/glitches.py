@@ -217,6 +217,8 @@ def delayed(program: Program, timing: Timing, mode: str = "library", wires: str 
     InputError
         For another mode.
     """
+    if not program.apart:
+        raise ValueError("the program is not compiled apart: a net must be able to lag behind its function")
     logic, registers, input_delay = output_delays(program.netlist, timing, mode, wires)
     rows: list[tuple[int, ...]] = []
     sources: list[int] = []

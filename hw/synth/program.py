@@ -42,6 +42,8 @@ class Program:
     ----------
     netlist : Netlist
     slots : int
+    apart : bool
+        Whether functions have slots of their own beside the nets that they drive.
     ops : (n, 4) int32
         Kind, two source slots, target slot.
     flips : (n, 3) uint64
@@ -56,6 +58,7 @@ class Program:
 
     netlist: Netlist
     slots: int
+    apart: bool
     ops: NDArray[np.int32]
     flips: NDArray[np.uint64]
     drivers: tuple[Driver, ...]
@@ -172,6 +175,7 @@ def compile_netlist(netlist: Netlist, apart: bool = False) -> Program:
     return Program(
         netlist=netlist,
         slots=compiler.slots,
+        apart=apart,
         ops=np.array(compiler.ops, dtype=np.int32).reshape(-1, 4),
         flips=np.array(compiler.flips, dtype=np.uint64).reshape(-1, 3) * ALL_ONES,
         drivers=tuple(drivers),

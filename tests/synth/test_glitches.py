@@ -112,5 +112,9 @@ def test_pulses_and_inertia(mini):
 def test_modes(mini):
     design = hazard(mini, 3)
     program = compile_netlist(design, apart=True)
+    with pytest.raises(ValueError, match="is not compiled apart"):
+        glitches.delayed(compile_netlist(design), analyze(design))
+    with pytest.raises(ValueError, match="is compiled apart"):
+        simulate(program, {"a": np.zeros((2, 64), dtype=int)})
     with pytest.raises(InputError, match="glitches is 'fast', expected one of none, unit, library"):
         glitches.delayed(program, analyze(design), "fast")

@@ -76,11 +76,12 @@ def test_array_is_copies_of_its_element():
 
 def test_repeats_to_the_byte_without_the_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("ASQ_CACHE_DIR", str(tmp_path / "1"))
-    first = measure(SMALL, "asap7")
-    held = measure(SMALL, "asap7")
+    tiny = UnitSpec("multiplier", WeightFormat("post", 3), 3)
+    first = measure(tiny, "asap7")
+    held = measure(tiny, "asap7")
     monkeypatch.setenv("ASQ_CACHE_DIR", str(tmp_path / "2"))
     assert (
-        json.dumps(measure(SMALL, "asap7").to_json())
+        json.dumps(measure(tiny, "asap7").to_json())
         == json.dumps(first.to_json())
         == json.dumps(held.to_json())
     )
@@ -109,10 +110,9 @@ def test_cache_folder(monkeypatch, tmp_path):
 
 
 def test_tighter_clock_is_faster_and_larger():
-    spec = UnitSpec("pe", WeightFormat("post", 4), 4)
-    slow = measure(spec)
-    fast = measure(spec, clock_ns=0.9)
-    assert fast.delay_ns < 0.9 < slow.delay_ns
+    slow = measure(SMALL)
+    fast = measure(SMALL, clock_ns=0.8)
+    assert fast.delay_ns < 0.8 < slow.delay_ns
     assert fast.area_um2 > slow.area_um2
     areas, delays = zip(*slow.curve, strict=True)
     assert sorted(areas, reverse=True) == list(areas)
@@ -394,11 +394,8 @@ def test_table_is_of_the_rtl_as_it_is_now():
 
 
 def test_table_is_what_the_flow_makes_now():
-    for grid, bits in (("post", 3), ("fp4", 4)):
-        weight = WeightFormat(grid, bits)
-        held = costs.unit_cost(weight, bits)
-        fresh = measure(UnitSpec("pe", weight, bits))
-        assert (held.area_um2, held.energy_per_mac_fj) == (fresh.area_um2, fresh.energy_per_mac_fj)
+    held, fresh = costs.spec_cost(SMALL), measure(SMALL)
+    assert (held.area_um2, held.energy_per_mac_fj) == (fresh.area_um2, fresh.energy_per_mac_fj)
 
 
 def test_absent_entry_is_measured():

@@ -88,9 +88,10 @@ def test_array_broadcasts_through_a_tree():
 
 @pytest.mark.slow
 def test_published_operations():
-    """Adder and multiplier areas within a tenth of the published ones; energies within a factor."""
+    """Areas within a tenth of the published ones; energies above, for the reasons that the module gives."""
     found = {r.name: r for r in measure_references()}
     assert set(found) == set(PUBLISHED)
     for r in found.values():
         assert r.area_um2 == pytest.approx(r.published_area_um2, rel=0.1)
-        assert r.published_energy_fj < r.energy_at_published_voltage_fj < 3.5 * r.published_energy_fj
+        assert r.published_energy_fj < r.energy_at_published_voltage_fj < 4 * r.published_energy_fj
+        assert 0 < r.glitch_fj < r.energy_fj
