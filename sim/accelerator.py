@@ -144,4 +144,5 @@ def _sentence(error: ValidationError) -> str:
     field = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"{field} is not a field, expected one of {', '.join(Accelerator.model_fields)}"
-    return f"{field} is {first['input']!r}, expected {first['msg'][0].lower()}{first['msg'][1:]}"
+    wanted = first["msg"].removeprefix("Input should be ")  # pydantic's wording
+    return f"{field} is {first['input']!r}, expected {wanted[0].lower()}{wanted[1:]}"
