@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.table import Table
 
+from asq_sw.errors import InputError
 from asq_sw.files import writable_folder, write_text
 from asq_sw.interop.scalesim import ScaleSimConfig, read_config
 from asq_sw.provenance import provenance
-from sim import dataflow
+from sim import dataflow, scalesim_replay, scalesim_streams, scalesim_trace
 from sim.report import render
 from sim.workload import Layer, from_topology
 
@@ -202,6 +204,7 @@ def simulate(
     config: str | os.PathLike[str] | ScaleSimConfig,
     csv_dir: str | os.PathLike[str] | None = None,
     memory: bool | None = None,
+    traces: bool = False,
 ) -> ScaleSimResult:
     """Run a topology file on a SCALE-Sim configuration.
 
@@ -214,6 +217,9 @@ def simulate(
     memory : bool, optional
         Replay the buffers (stalls, DRAM); by default only if reports are asked for. Without it a network takes
         about a millisecond.
+    traces : bool
+        Write each layer's per-cycle SRAM and DRAM traces too, into ``layer0``, ``layer1``, ... under ``csv_dir``.
+        They are as large as SCALE-Sim's: about 5 bytes per word moved.
 
     Raises
     ------
@@ -222,6 +228,8 @@ def simulate(
     """
     machine = config if isinstance(config, ScaleSimConfig) else read_config(config)
     workload = from_topology(os.fspath(topology))
+    if traces and csv_dir is None:
+        raise InputError("traces need a folder, expected one for the reports (--csv)")
     folder = None if csv_dir is None else writable_folder(csv_dir)
     replayed = folder is not None if memory is None else memory or folder is not None
     shapes = np.array([[getattr(x, f) for f in dataflow.LAYER_FIELDS] for x in workload.layers], np.int64)
@@ -242,7 +250,7 @@ def simulate(
                 count["sram_ifmap_reads"],
                 count["sram_filter_reads"],
                 count["sram_ofmap_writes"] + extra,
-                _replay(layer, machine) if replayed else {},
+                scalesim_replay.replay(_shape(layer, machine), *_buffers(machine)) if replayed else {},
             )
         )
     files = tuple(str(f) for f in (topology, config) if not isinstance(f, ScaleSimConfig))
@@ -251,38 +259,46 @@ def simulate(
         write_text(folder / "COMPUTE_REPORT.csv", result.compute_report())
         write_text(folder / "BANDWIDTH_REPORT.csv", result.bandwidth_report())
         write_text(folder / "DETAILED_ACCESS_REPORT.csv", result.detailed_access_report())
+        if traces:
+            offsets = (machine.ifmap_offset, machine.filter_offset, machine.ofmap_offset)
+            for i, layer in enumerate(workload.layers):
+                scalesim_trace.write_traces(
+                    _shape(layer, machine), *_buffers(machine), offsets, folder / f"layer{i}"
+                )
     return result
 
 
-def _replay(layer: Layer, machine: ScaleSimConfig) -> dict[str, int]:
-    from sim import scalesim_replay
-
-    if (
-        layer.kind == "gemm"
-    ):  # SCALE-Sim lays (m, k) out as a map of m rows and k columns under a 1 x k filter
-        shape = [layer.m, layer.k, 1, 1, layer.k, 1, 1, 1]
-    else:
-        shape = [layer.in_h, layer.in_w, layer.in_c, *layer.kernel, *layer.stride, layer.out_w]
-    buffers = [1024 * kb for kb in (machine.ifmap_kb, machine.filter_kb, machine.ofmap_kb)]
-    if machine.user_bandwidth:
-        bandwidths = [machine.ifmap_bandwidth, machine.filter_bandwidth, machine.ofmap_bandwidth]
-    else:
-        bandwidths = [10, 10, machine.cols]  # what SCALE-Sim assumes before it knows better
-    out = np.empty(len(scalesim_replay.FIELDS), np.int64)
-    scalesim_replay.replay(
-        {"ws": 0, "os": 1, "is": 2}[machine.dataflow],
+def _shape(layer: Layer, machine: ScaleSimConfig) -> scalesim_streams.Shape:
+    # SCALE-Sim lays the (m, k) operand of a product out as a map of m rows and k columns under a 1 x k filter.
+    height, width, channels, filter_w = layer.in_h, layer.in_w, layer.in_c, layer.kernel[1]
+    if layer.kind == "gemm":
+        height, width, channels, filter_w = layer.m, layer.k, 1, layer.k
+    pixels, products = scalesim_streams.windows(
+        layer.m, layer.k, width, channels, filter_w, *layer.stride, layer.out_w
+    )
+    return scalesim_streams.Shape(
+        dataflow.CODES[machine.dataflow],
         machine.rows,
         machine.cols,
         layer.m,
         layer.n,
         layer.k,
-        np.array(shape, np.int64),
-        np.array(buffers, np.int64),
-        machine.user_bandwidth,
-        np.array(bandwidths, np.int64),
-        out,
+        height,
+        width,
+        height * width * channels,
+        pixels,
+        products,
     )
-    return dict(zip(scalesim_replay.FIELDS, out.tolist(), strict=True))
+
+
+def _buffers(machine: ScaleSimConfig) -> tuple[NDArray[np.int64], bool, NDArray[np.int64]]:
+    """(words, whether USER mode, words a cycle) of ifmap, filter and ofmap."""
+    sizes = [1024 * kb for kb in (machine.ifmap_kb, machine.filter_kb, machine.ofmap_kb)]
+    if machine.user_bandwidth:
+        bandwidths = [machine.ifmap_bandwidth, machine.filter_bandwidth, machine.ofmap_bandwidth]
+    else:
+        bandwidths = [10, 10, machine.cols]  # what SCALE-Sim assumes before it knows better
+    return np.array(sizes, np.int64), machine.user_bandwidth, np.array(bandwidths, np.int64)
 
 
 def summary(result: ScaleSimResult) -> str:

@@ -1,23 +1,29 @@
-"""SCALE-Sim 3's double-buffered scratchpads, replayed element by element in numba.
+"""SCALE-Sim 3's double-buffered scratchpads, replayed request by request in numba.
 
 SCALE-Sim lays out every cycle's addresses as matrices and passes them line by line to three buffer objects. Here
-the addresses are made from fold and cycle as they are needed, and a buffer is a few integers and one array, so
-that nothing grows with the number of cycles. Stalls, DRAM accesses and first and last cycles come out the same,
-its oddities included; an oddity that matters is said beside the code.
+the addresses are made from fold and line as they are needed (:mod:`sim.scalesim_streams`), and a buffer is a few
+integers and one array, so that nothing grows with the number of cycles. Stalls, DRAM accesses and first and last
+cycles come out the same, its oddities included; an oddity that matters is said beside the code.
 
-Cost: some ns per element that enters or leaves the array; one integer of memory per address, and in USER mode
-one per prefetched element.
+Cost: some ns per word that enters or leaves the array. Memory: one integer per address, and in USER mode one per
+prefetched word. CALC mode has closed forms too (:mod:`sim.scalesim_calc`); this replay is what they are tested
+against, what USER mode takes, and what makes the traces (:mod:`sim.scalesim_trace`).
 """
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-WS, OS, IS = 0, 1, 2
+from sim.dataflow import IS, OS, WS
+from sim.scalesim_streams import FILTER, IFMAP, OFMAP, Shape, folds, ifmap_address, lanes, present, stream
+
 NEVER = -(1 << 40)
 
-# Columns of a result: see :func:`replay`.
+# A result: see :func:`finish`.
 FIELDS = (
     "total_cycles", "stall_cycles",
     "ifmap_sram_start", "ifmap_sram_stop", "filter_sram_start", "filter_sram_stop", "ofmap_sram_start", "ofmap_sram_stop",
@@ -26,15 +32,17 @@ FIELDS = (
     "ofmap_dram_start", "ofmap_dram_stop", "ofmap_dram_writes",
 )  # fmt: skip
 
-# Read buffer in CALC mode: it prefetches sets of unique addresses, 100 sets to a buffer, half of them active.
-WORDS, SETS, PARTIAL, OPEN, CLOSE, PRIMED, FETCH_FROM, FETCH_TO, FIRST, READS, DRAM_FROM, DRAM_TO = range(12)
+# Read buffer in CALC mode: it prefetches sets of unique addresses, 100 sets to a buffer, half of them active. A
+# buffer that has taken in half its sets prefetches the other half, and forgets what it had.
+SETS, HALF = 100, 50
+WORDS, SET, PARTIAL, OPEN, PRIMED, FETCH_FROM, FETCH_TO, FIRST, READS, DRAM_FROM, DRAM_TO = range(11)
 
 
 @njit(cache=True)
-def _estimator(total_words):
-    state = np.zeros(12, np.int64)
-    state[WORDS] = total_words // 100
-    state[CLOSE] = 49
+def estimator(total_words):
+    """State of a read buffer in CALC mode."""
+    state = np.zeros(11, np.int64)
+    state[WORDS] = total_words // SETS
     state[FETCH_FROM], state[FETCH_TO] = -2, -1
     state[FIRST] = state[DRAM_FROM] = state[DRAM_TO] = NEVER
     return state
@@ -42,30 +50,32 @@ def _estimator(total_words):
 
 @njit(cache=True, inline="always")
 def _estimate(state, newest, address, cycle, bandwidth):
-    """One address asked for. ``newest[address]`` is the last set that it went into; the window is OPEN .. SETS."""
+    """One address asked for: (whether it is new, whether half a buffer is now full and the next is prefetched).
+
+    ``newest[address]`` is the last set that it went into.
+    """
     if state[FIRST] == NEVER:
         state[FIRST] = cycle
     if newest[address] >= state[OPEN]:
-        return
-    newest[address] = state[SETS]
+        return False, False
+    newest[address] = state[SET]
     state[PARTIAL] += 1
     if state[PARTIAL] < state[WORDS]:
-        return
+        return True, False
     state[PARTIAL] = 0
-    state[SETS] += 1
-    if state[SETS] != state[CLOSE] + 1:
-        return
+    state[SET] += 1
+    if state[SET] != state[OPEN] + HALF:
+        return True, False
     if state[PRIMED] == 0:
-        _prime(state, state[FIRST] - 2, 50 * state[WORDS], bandwidth)
-    state[READS] += 50 * state[WORDS]
-    state[OPEN] += 50
-    state[CLOSE] += 50
+        prime(state, state[FIRST] - 2, HALF * state[WORDS], bandwidth)
+    state[OPEN] += HALF
     state[FETCH_FROM] = state[FETCH_TO] + 1
     state[FETCH_TO] = cycle
+    return True, True
 
 
 @njit(cache=True)
-def _prime(state, last, words, bandwidth):
+def prime(state, last, words, bandwidth):
     """The first prefetch ends one DRAM latency before the first request."""
     state[PRIMED] = 1
     state[FETCH_TO] = last
@@ -74,34 +84,33 @@ def _prime(state, last, words, bandwidth):
 
 
 @njit(cache=True)
-def _complete(state, bandwidth):
+def complete(state, bandwidth):
     """Prefetch what is left; a set that is not full takes the time of a full one if nothing was prefetched."""
-    filled = state[SETS] * state[WORDS] + state[PARTIAL]
     if state[PRIMED] == 0:
-        sets = state[SETS] + (1 if state[PARTIAL] > 0 else 0)
-        _prime(state, -2, sets * state[WORDS], bandwidth)
-    state[READS] = filled
+        sets = state[SET] + (1 if state[PARTIAL] > 0 else 0)
+        prime(state, -2, sets * state[WORDS], bandwidth)
+    state[READS] = state[SET] * state[WORDS] + state[PARTIAL]
     state[DRAM_TO] = state[FETCH_TO] + 1
 
 
 # Read buffer in USER mode: the whole prefetch order is known; a miss moves the window until it hits.
-LINES, ACTIVE, AHEAD, START, END, LAST, WORDS_A_CYCLE, BUFFER_LINES, USER_READS, USER_FROM, READY = range(11)
+LINES, ACTIVE, AHEAD, START, END, LAST, WORDS_A_CYCLE, BUFFER_LINES, USER_READS, USER_FROM = range(10)
 
 
 @njit(cache=True)
-def _prefetcher(total_words, bandwidth, elements, addresses):
-    """``elements`` of the prefetch matrix, of which ``addresses`` are not empty."""
-    state = np.zeros(11, np.int64)
+def _prefetcher(total_words, bandwidth, words, addresses):
+    """``words`` of the prefetch matrix, of which ``addresses`` are not empty."""
+    state = np.zeros(10, np.int64)
     active = (total_words + 1) // 2
-    words = (total_words + 99) // 100
-    sets = addresses // words + 1
+    in_set = (total_words + SETS - 1) // SETS
+    sets = addresses // in_set + 1
     state[LINES] = sets
-    state[ACTIVE] = min(sets, (active + words - 1) // words)
-    state[AHEAD] = min(sets - state[ACTIVE], (total_words - active + words - 1) // words)
+    state[ACTIVE] = min(sets, (active + in_set - 1) // in_set)
+    state[AHEAD] = min(sets - state[ACTIVE], (total_words - active + in_set - 1) // in_set)
     state[WORDS_A_CYCLE] = bandwidth
     # A prefetch takes this many DRAM lines, the first at most all that there are.
     state[BUFFER_LINES] = (total_words - active + bandwidth - 1) // bandwidth
-    first = min((active + bandwidth - 1) // bandwidth, (elements + bandwidth - 1) // bandwidth)
+    first = min((active + bandwidth - 1) // bandwidth, (words + bandwidth - 1) // bandwidth)
     state[END] = state[ACTIVE]
     state[USER_READS] = first * bandwidth
     state[USER_FROM] = -first
@@ -109,7 +118,7 @@ def _prefetcher(total_words, bandwidth, elements, addresses):
     return state
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _hit(state, pointer, sets, address):
     """Whether one of the address's sets is in the window, which wraps round."""
     for i in range(pointer[address], pointer[address + 1]):
@@ -138,150 +147,47 @@ def _fetch(state, pointer, sets, address, cycle, offset):
     return offset
 
 
-# Write buffer: words collect in DRAM lines; when half of the buffer is full, half is drained.
-FREE, TOTAL, DRAIN, LINE, FILLED, DRAINED, BUSY, WRITES, WRITE_FROM, WRITE_TO, WIDTH = range(11)
-
-
 @njit(cache=True)
-def _writer(total_words, bandwidth):
-    state = np.zeros(11, np.int64)
-    state[FREE] = state[TOTAL] = total_words
-    state[DRAIN] = total_words - (total_words + 1) // 2
-    state[WIDTH] = bandwidth
-    state[WRITE_FROM] = state[WRITE_TO] = NEVER
-    return state
+def fetch_order(operand, s):
+    """(lines, lanes, diagonal) of the matrix of prefetches in USER mode.
 
-
-@njit(cache=True)
-def _drain(state, lines, cycle):
-    """Write half a buffer of lines to DRAM, one a cycle. Empty places count as data but in the last line."""
-    if state[LINE] > 0:
-        lines[state[FILLED]] = state[LINE]
-        state[FILLED] += 1
-        state[LINE] = 0
-    end = min(state[DRAINED] + (state[DRAIN] + state[WIDTH] - 1) // state[WIDTH], state[FILLED])
-    count = end - state[DRAINED]
-    if count == 0:
-        return cycle
-    words = (count - 1) * state[WIDTH] + lines[end - 1]
-    state[WRITES] += words
-    state[FREE] += words
-    # The last drain begins with the last write, even if an earlier one is not through: keep the extremes.
-    state[WRITE_FROM] = cycle if state[WRITE_FROM] == NEVER else min(state[WRITE_FROM], cycle)
-    state[WRITE_TO] = max(state[WRITE_TO], cycle + count - 1)
-    state[DRAINED] = end
-    return cycle + count - 1
-
-
-@njit(cache=True)
-def _write(state, lines, count, cycle):
-    """``count`` words written in a cycle; returns the cycle in which the last of them is in the buffer."""
-    for _ in range(count):
-        state[LINE] += 1
-        state[FREE] -= 1
-        if state[LINE] == state[WIDTH]:
-            lines[state[FILLED]] = state[WIDTH]
-            state[FILLED] += 1
-            state[LINE] = 0
-        if cycle < state[BUSY]:
-            if state[FREE] <= 0:
-                cycle = state[BUSY]
-        elif state[FREE] < state[TOTAL] - state[DRAIN]:
-            state[BUSY] = _drain(state, lines, cycle)
-    return cycle
-
-
-# An operand's stream in a fold: entry (t, r), t < steps, r < lanes, is asked for at line start + t + skew * r.
-# It is element (i, j) = (i0 + it * t + ir * r, j0 + jt * t + jr * r) of the operand: of the input map
-# (pixel, k), of the weights (k, filter).
-
-
-@njit(cache=True)
-def _ifmap_stream(dataflow, fold_row, fold_col, rows, cols, m, n, k):
-    """(start, skew, steps, lanes, i0, it, ir, j0, jt, jr)"""
-    if dataflow == WS:
-        k0 = fold_row * rows
-        return rows, 1, m, min(rows, k - k0), 0, 1, 0, k0, 0, 1
-    if dataflow == IS:
-        k0, p0 = fold_row * rows, fold_col * cols
-        used = min(rows, k - k0)
-        return rows - used, 0, used, min(cols, m - p0), p0, 0, 1, k0 + used - 1, -1, 0
-    p0 = fold_row * rows
-    return 0, 1, k, min(rows, m - p0), p0, 0, 1, 0, 1, 0
-
-
-@njit(cache=True)
-def _filter_stream(dataflow, fold_row, fold_col, rows, cols, m, n, k):
-    """(start, skew, steps, lanes, i0, it, ir, j0, jt, jr)"""
-    if dataflow == WS:
-        k0, n0 = fold_row * rows, fold_col * cols
-        used = min(rows, k - k0)
-        return rows - used, 0, used, min(cols, n - n0), k0 + used - 1, -1, 0, n0, 0, 1
-    if dataflow == IS:
-        k0 = fold_row * rows
-        return rows, 1, n, min(rows, k - k0), k0, 0, 1, 0, 1, 0
-    n0 = fold_col * cols
-    return 0, 1, k, min(cols, n - n0), 0, 1, 0, n0, 0, 1
-
-
-@njit(cache=True)
-def _ofmap_stream(dataflow, fold_row, fold_col, rows, cols, m, n, k):
-    """(start, steps, lanes); always skewed."""
-    if dataflow == WS:
-        return 2 * rows - 1, m, min(cols, n - fold_col * cols)
-    if dataflow == IS:
-        return 2 * rows - 1, n, min(cols, m - fold_col * cols)
-    used = min(rows, m - fold_row * rows)
-    return k - 1 + rows - used, used, min(cols, n - fold_col * cols)
-
-
-@njit(cache=True)
-def _windows(shape, m, k):
-    """(row, column, address) of each output pixel's window, and of each product within a window; int64 (m, 3), (k, 3).
-
-    shape: H, W, C, R, S, stride height, stride width, output width. Addresses run over columns, then channels.
+    It is one fold's grid under the other, read row by row where the demand is not skewed, else diagonal by
+    diagonal, each from its lowest row.
     """
-    pixels, products = np.empty((m, 3), np.int64), np.empty((k, 3), np.int64)
-    for p in range(m):
-        row, column = (p // shape[7]) * shape[5], (p % shape[7]) * shape[6]
-        pixels[p, 0], pixels[p, 1], pixels[p, 2] = row, column, (row * shape[1] + column) * shape[2]
-    across = shape[4] * shape[2]
-    for j in range(k):
-        row, column = j // across, (j % across) // shape[2]
-        products[j, 0], products[j, 1] = row, column
-        products[j, 2] = (row * shape[1] + column) * shape[2] + j % shape[2]
-    return pixels, products
+    down, across, _ = folds(s)
+    width = lanes(operand, s)
+    if operand == IFMAP:
+        steps = s.m if s.dataflow == WS else s.k
+        return (across if s.dataflow == IS else down) * steps, width, s.dataflow != IS
+    steps = s.n if s.dataflow == IS else s.k
+    return (down if s.dataflow == IS else across) * steps, width, s.dataflow != WS
 
 
 @njit(cache=True, inline="always")
-def _ifmap_address(pixels, products, height, width, pixel, product):
-    """Address of an input value, -1 where the window hangs over the map."""
-    if pixels[pixel, 0] + products[product, 0] >= height or pixels[pixel, 1] + products[product, 1] >= width:
-        return -1
-    return pixels[pixel, 2] + products[product, 2]
+def fetch_address(operand, s, line, lane, width):
+    """Address at a place of the matrix of prefetches, -1 if it is empty."""
+    if operand == IFMAP:
+        steps = s.m if s.dataflow == WS else s.k
+        outer, inner = (line // steps) * width + lane, line % steps
+        pixel, product = (inner, outer) if s.dataflow == WS else (outer, inner)
+        return ifmap_address(s, pixel, product) if pixel < s.m and product < s.k else -1
+    steps = s.n if s.dataflow == IS else s.k
+    outer, inner = (line // steps) * width + lane, line % steps
+    product, filters = (outer, inner) if s.dataflow == IS else (inner, outer)
+    return filters * s.k + product if product < s.k and filters < s.n else -1
 
 
 @njit(cache=True)
-def _fetch_sets(ifmap, dataflow, rows, cols, m, n, k, pixels, products, height, width, size, words):
-    """Prefetch order of an operand in USER mode, by address: (pointer, sets, elements, addresses).
+def _fetch_sets(operand, s, size, words):
+    """Prefetch order in USER mode by address: (pointer, sets, words of the matrix, addresses in it).
 
     The sets of an address are ``sets[pointer[a] : pointer[a + 1]]``, ascending.
     """
-    row_folds = ((k if dataflow != OS else m) + rows - 1) // rows
-    col_folds = ((n if dataflow != IS else m) + cols - 1) // cols
-    # The streamed operands are fetched along the skew, the loaded one row by row.
-    if ifmap:
-        folds, lanes, diagonal = (col_folds, cols, False) if dataflow == IS else (row_folds, rows, True)
-        steps = m if dataflow == WS else k
-    else:
-        folds, lanes, diagonal = (
-            (row_folds, rows, True) if dataflow == IS else (col_folds, cols, dataflow == OS)
-        )
-        steps = n if dataflow == IS else k
-    matrix_rows = folds * steps
+    lines, width, diagonal = fetch_order(operand, s)
     pointer = np.zeros(size + 1, np.int64)
     newest = np.full(size, -1, np.int64)
     sets = np.zeros(0, np.int64)
+    place = np.zeros(0, np.int64)
     addresses = 0
     for fill in range(2):
         addresses = 0
@@ -291,172 +197,324 @@ def _fetch_sets(ifmap, dataflow, rows, cols, m, n, k, pixels, products, height, 
                 pointer[a + 1] += pointer[a]
             sets = np.zeros(pointer[size], np.int64)
             place = pointer[:size].copy()
-        for outer in range(matrix_rows + lanes - 1 if diagonal else matrix_rows):
-            low = max(0, outer - lanes + 1) if diagonal else 0
-            high = min(outer, matrix_rows - 1) if diagonal else lanes - 1
+        for outer in range(lines + width - 1 if diagonal else lines):
+            low = max(0, outer - width + 1) if diagonal else 0
+            high = min(outer, lines - 1) if diagonal else width - 1
             for inner in range(high - low + 1):
-                if diagonal:
-                    line = high - inner
-                    lane = outer - line
-                else:
-                    line, lane = outer, inner
-                fold, t = line // steps, line % steps
-                address = -1
-                if ifmap:
-                    pixel, product = (t, fold * lanes + lane) if dataflow == WS else (fold * lanes + lane, t)
-                    if pixel < m and product < k:
-                        address = _ifmap_address(pixels, products, height, width, pixel, product)
-                else:
-                    product, filters = (
-                        (fold * lanes + lane, t) if dataflow == IS else (t, fold * lanes + lane)
-                    )
-                    if product < k and filters < n:
-                        address = filters * k + product
+                line, lane = (high - inner, outer - high + inner) if diagonal else (outer, inner)
+                address = fetch_address(operand, s, line, lane, width)
                 if address < 0:
                     continue
-                s = addresses // words
+                in_set = addresses // words
                 addresses += 1
-                if newest[address] == s:
+                if newest[address] == in_set:
                     continue
-                newest[address] = s
+                newest[address] = in_set
                 if fill == 0:
                     pointer[address + 1] += 1
                 else:
-                    sets[place[address]] = s
+                    sets[place[address]] = in_set
                     place[address] += 1
-    return pointer, sets, matrix_rows * lanes, addresses
+    return pointer, sets, lines * width, addresses
+
+
+# Write buffer: words collect in DRAM lines; when half of the buffer is full, half is drained. Lines are full but
+# for those that a drain closes early, which wait in ``partial`` as (line, words).
+FREE, TOTAL, DRAIN, LINE, FILLED, DRAINED, BUSY, WRITES, WRITE_FROM, WRITE_TO, WIDTH, WRITTEN, HEAD, TAIL = range(14)  # fmt: skip
 
 
 @njit(cache=True)
-def replay(dataflow, rows, cols, m, n, k, shape, buffers, user, bandwidths, out):
-    """Run one layer through the buffers.
+def writer(total_words, bandwidth):
+    """State of the write buffer."""
+    state = np.zeros(14, np.int64)
+    state[FREE] = state[TOTAL] = total_words
+    state[DRAIN] = total_words - (total_words + 1) // 2
+    state[WIDTH] = bandwidth
+    state[WRITE_FROM] = state[WRITE_TO] = NEVER
+    return state
+
+
+@njit(cache=True)
+def partial_lines(total_words, bandwidth, writes):
+    """Room for every line that a drain can close early: one to a drain, and a drain takes this many words."""
+    half = total_words - (total_words + 1) // 2
+    drained = ((half + bandwidth - 1) // bandwidth - 1) * bandwidth + 1
+    return np.zeros((writes // drained + 2, 2), np.int64)
+
+
+@njit(cache=True)
+def drain(state, partial, cycle):
+    """Write half a buffer of lines to DRAM, one a cycle. Empty places count as data but in the last line."""
+    if state[LINE] > 0:
+        partial[state[TAIL], 0], partial[state[TAIL], 1] = state[FILLED], state[LINE]
+        state[TAIL] += 1
+        state[FILLED] += 1
+        state[LINE] = 0
+    end = min(state[DRAINED] + (state[DRAIN] + state[WIDTH] - 1) // state[WIDTH], state[FILLED])
+    count = end - state[DRAINED]
+    if count == 0:
+        return cycle
+    last = state[WIDTH]
+    while state[HEAD] < state[TAIL] and partial[state[HEAD], 0] < end:
+        if partial[state[HEAD], 0] == end - 1:
+            last = partial[state[HEAD], 1]
+        state[HEAD] += 1
+    words = (count - 1) * state[WIDTH] + last
+    state[WRITES] += words
+    state[FREE] += words
+    # The last drain begins with the last write, even if an earlier one is not through: keep the extremes.
+    state[WRITE_FROM] = cycle if state[WRITE_FROM] == NEVER else min(state[WRITE_FROM], cycle)
+    state[WRITE_TO] = max(state[WRITE_TO], cycle + count - 1)
+    state[DRAINED] = end
+    return cycle + count - 1
+
+
+class Emitted(NamedTuple):
+    """What a trace needs of a block of lines, from its first line on.
+
+    Attributes
+    ----------
+    cycles : int64 (lines, 3)
+        Of ifmap, filter and ofmap.
+    new : int64 (2, words)
+        CALC mode: addresses that entered the ifmap and the filter buffer.
+    fetches : int64 (2, words)
+        CALC mode: cycles of their prefetches after the first.
+    drains : int64 (words, 3)
+        First cycle, DRAM lines, words written to the buffer before it.
+    counts : int64 (5,)
+        Filled entries: of ``new`` (two), ``fetches`` (two), ``drains``.
+    """
+
+    cycles: Any
+    new: Any
+    fetches: Any
+    drains: Any
+    counts: Any
+
+
+def emitted(lines: int, words: int) -> Emitted:
+    """Room for ``lines`` lines of up to ``words`` words; with no lines, nothing is emitted."""
+    room = lines * words + (2 if lines else 0)
+    return Emitted(
+        np.zeros((lines, 3), np.int64),
+        np.zeros((2, room), np.int64),
+        np.zeros((2, room), np.int64),
+        np.zeros((room, 3), np.int64),
+        np.zeros(5, np.int64),
+    )
+
+
+class Buffers(NamedTuple):
+    """State of a layer's run.
+
+    ``ifmap``, ``filters``, ``writer`` and ``partial`` are the buffers' states; ``ifmap_index`` and ``filter_index``
+    by address the newest set (CALC) or a pointer into ``ifmap_sets`` and ``filter_sets`` (USER); ``figures`` holds
+    :data:`FIELDS` as far as they are known, then the last cycle in which outputs were served.
+    """
+
+    user: bool
+    bandwidths: Any
+    ifmap: Any
+    ifmap_index: Any
+    ifmap_sets: Any
+    filters: Any
+    filter_index: Any
+    filter_sets: Any
+    writer: Any
+    partial: Any
+    figures: Any
+
+
+@njit(cache=True)
+def start(s, sizes, user, bandwidths):
+    """State before the first line; ``sizes`` and ``bandwidths`` (words, words a cycle) of ifmap, filter, ofmap."""
+    down, _, _ = folds(s)
+    writes = s.m * s.n * (1 if s.dataflow == OS else down)
+    if user:
+        order = _fetch_sets(IFMAP, s, s.ifmap_size, (sizes[0] + SETS - 1) // SETS)
+        ifmap = _prefetcher(sizes[0], bandwidths[0], order[2], order[3])
+        ifmap_index, ifmap_sets = order[0], order[1]
+        order = _fetch_sets(FILTER, s, s.n * s.k, (sizes[1] + SETS - 1) // SETS)
+        filters = _prefetcher(sizes[1], bandwidths[1], order[2], order[3])
+        filter_index, filter_sets = order[0], order[1]
+    else:
+        ifmap, filters = estimator(sizes[0]), estimator(sizes[1])
+        ifmap_index, filter_index = np.full(s.ifmap_size, -1, np.int64), np.full(s.n * s.k, -1, np.int64)
+        ifmap_sets = filter_sets = np.zeros(0, np.int64)
+    figures = np.full(len(FIELDS) + 1, NEVER, np.int64)
+    figures[0] = figures[1] = 0
+    return (
+        user, bandwidths, ifmap, ifmap_index, ifmap_sets, filters, filter_index, filter_sets,
+        writer(sizes[2], bandwidths[2]), partial_lines(sizes[2], bandwidths[2], writes), figures,
+    )  # fmt: skip
+
+
+@njit(cache=True)
+def advance(s, b, first, last, out):
+    """Run lines ``first`` to ``last`` (exclusive) of a layer through the buffers; fills ``out`` if it has room."""
+    down, _, per_fold = folds(s)
+    emit = out.cycles.shape[0] > 0
+    out.counts[:] = 0
+    figures = b.figures
+    for number in range(first, last):
+        fold, line = number // per_fold, number % per_fold
+        if line == 0 or number == first:
+            i_start, i_skew, i_steps, i_lanes, ia, ib, ic, ja, jb, jc = stream(
+                IFMAP, s, fold % down, fold // down
+            )
+            f_start, f_skew, f_steps, f_lanes, fa, fb, fc, ga, gb, gc = stream(
+                FILTER, s, fold % down, fold // down
+            )
+            o_start, o_skew, o_steps, o_lanes, _, _, _, _, _, _ = stream(OFMAP, s, fold % down, fold // down)
+        cycle = number + figures[1]
+        # Input map.
+        low, high = present(line, i_start, i_skew, i_steps, i_lanes)
+        offset, asked = 1, False
+        for r in range(low, high + 1):
+            t = line - i_start - i_skew * r
+            address = ifmap_address(s, ia + ib * t + ic * r, ja + jb * t + jc * r)
+            if address < 0:
+                continue
+            asked = True
+            if b.user:
+                offset = _fetch(b.ifmap, b.ifmap_index, b.ifmap_sets, address, cycle, offset)
+            else:
+                new, fetch = _estimate(b.ifmap, b.ifmap_index, address, cycle, b.bandwidths[0])
+                if emit and new:
+                    out.new[0, out.counts[0]] = address
+                    out.counts[0] += 1
+                    if fetch:
+                        out.fetches[0, out.counts[2]] = cycle
+                        out.counts[2] += 1
+        if asked:
+            if figures[2] == NEVER:
+                figures[2] = cycle + offset
+            figures[3] = cycle + offset
+        wait = offset - 1
+        # Weights.
+        low, high = present(line, f_start, f_skew, f_steps, f_lanes)
+        offset = 1
+        for r in range(low, high + 1):
+            t = line - f_start - f_skew * r
+            address = (ga + gb * t + gc * r) * s.k + fa + fb * t + fc * r
+            if b.user:
+                offset = _fetch(b.filters, b.filter_index, b.filter_sets, address, cycle, offset)
+            else:
+                new, fetch = _estimate(b.filters, b.filter_index, address, cycle, b.bandwidths[1])
+                if emit and new:
+                    out.new[1, out.counts[1]] = address
+                    out.counts[1] += 1
+                    if fetch:
+                        out.fetches[1, out.counts[3]] = cycle
+                        out.counts[3] += 1
+        if high >= low:
+            if figures[4] == NEVER:
+                figures[4] = cycle + offset
+            figures[5] = cycle + offset
+        if emit:
+            out.cycles[number - first, 0] = cycle + 1 + wait
+            out.cycles[number - first, 1] = cycle + offset
+        wait = max(wait, offset - 1)
+        # Outputs.
+        low, high = present(line, o_start, o_skew, o_steps, o_lanes)
+        served = cycle
+        if high >= low:
+            served = _write(b.writer, b.partial, high - low + 1, cycle, out, emit)
+            if figures[6] == NEVER:
+                figures[6] = served
+            figures[7] = served
+        if emit:
+            out.cycles[number - first, 2] = served
+        figures[0] = max(figures[0], served)
+        figures[1] += max(wait, served - cycle)
+        figures[-1] = served
+
+
+@njit(cache=True, inline="always")
+def _write(state, partial, count, cycle, out, emit):
+    """``count`` words written in a cycle; returns the cycle in which the last of them is in the buffer."""
+    for _ in range(count):
+        state[LINE] += 1
+        state[WRITTEN] += 1
+        state[FREE] -= 1
+        if state[LINE] == state[WIDTH]:
+            state[FILLED] += 1
+            state[LINE] = 0
+        if cycle < state[BUSY]:
+            if state[FREE] <= 0:
+                cycle = state[BUSY]
+        elif state[FREE] < state[TOTAL] - state[DRAIN]:
+            drained = state[DRAINED]
+            state[BUSY] = drain(state, partial, cycle)
+            if emit:
+                _note(state, cycle, drained, out)
+    return cycle
+
+
+@njit(cache=True)
+def _note(state, cycle, drained, out):
+    i = out.counts[4]
+    out.drains[i, 0], out.drains[i, 1], out.drains[i, 2] = cycle, state[DRAINED] - drained, state[WRITTEN]
+    out.counts[4] += 1
+
+
+@njit(cache=True)
+def flush(b, out):
+    """Write to DRAM what is left in the write buffer, half a buffer at a time; fills ``out.drains`` if it has room.
+
+    Call it again while it returns true.
+    """
+    state = b.writer
+    out.counts[:] = 0
+    room = out.drains.shape[0]
+    cycle = b.figures[-1]
+    while state[LINE] > 0 or state[DRAINED] < state[FILLED]:
+        if 0 < room <= out.counts[4]:
+            return True
+        drained = state[DRAINED]
+        cycle = drain(state, b.partial, cycle)
+        if room:
+            _note(state, cycle - (state[DRAINED] - drained) + 1, drained, out)
+        cycle += 1
+        b.figures[-1] = cycle
+    return False
+
+
+@njit(cache=True)
+def finish(b):
+    """Fill in the DRAM's part of ``b.figures``, after the last line and :func:`flush`."""
+    figures = b.figures
+    if b.user:
+        figures[8], figures[9], figures[10] = b.ifmap[USER_FROM], b.ifmap[LAST], b.ifmap[USER_READS]
+        figures[11], figures[12], figures[13] = b.filters[USER_FROM], b.filters[LAST], b.filters[USER_READS]
+    else:
+        complete(b.ifmap, b.bandwidths[0])
+        complete(b.filters, b.bandwidths[1])
+        figures[8], figures[9], figures[10] = b.ifmap[DRAM_FROM], b.ifmap[DRAM_TO], b.ifmap[READS]
+        figures[11], figures[12], figures[13] = b.filters[DRAM_FROM], b.filters[DRAM_TO], b.filters[READS]
+    figures[14], figures[15], figures[16] = b.writer[WRITE_FROM], b.writer[WRITE_TO], b.writer[WRITES]
+
+
+def begin(s: Shape, sizes: NDArray[np.int64], user: bool, bandwidths: NDArray[np.int64]) -> Buffers:
+    """State before the first line.
 
     Parameters
     ----------
-    dataflow : int
-        WS, OS or IS.
-    rows, cols, m, n, k : int
-        Array, and the layer as a matrix product.
-    shape : int64 (8,)
-        Of the input map: H, W, C, filter R, S, stride height, width, output width.
-    buffers : int64 (3,)
-        Words of the ifmap, filter and ofmap buffers.
+    s : Shape
+    sizes, bandwidths : int64 (3,)
+        Words, words a cycle: of ifmap, filter and ofmap.
     user : bool
         USER mode (buffers wait for DRAM), else CALC.
-    bandwidths : int64 (3,)
-        Words a cycle: ifmap, filter, ofmap.
-    out : int64 (17,)
-        Filled with :data:`FIELDS`.
     """
-    row_folds = ((k if dataflow != OS else m) + rows - 1) // rows
-    col_folds = ((n if dataflow != IS else m) + cols - 1) // cols
-    steps = m if dataflow == WS else (n if dataflow == IS else k)
-    per_fold = steps + rows + cols - 2 + (0 if dataflow == OS else rows)
-    ifmap_size, filter_size = shape[0] * shape[1] * shape[2], n * k
-    height, width = shape[0], shape[1]
-    pixels, products = _windows(shape, m, k)
-    ifmap_newest = np.full(0 if user else ifmap_size, -1, np.int64)
-    filter_newest = np.full(0 if user else filter_size, -1, np.int64)
-    ifmap, filters = _estimator(buffers[0]), _estimator(buffers[1])
-    if user:
-        words = (buffers[0] + 99) // 100
-        ifmap_pointer, ifmap_sets, elements, addresses = _fetch_sets(
-            True, dataflow, rows, cols, m, n, k, pixels, products, height, width, ifmap_size, words
-        )
-        ifmap_user = _prefetcher(buffers[0], bandwidths[0], elements, addresses)
-        words = (buffers[1] + 99) // 100
-        filter_pointer, filter_sets, elements, addresses = _fetch_sets(
-            False, dataflow, rows, cols, m, n, k, pixels, products, height, width, filter_size, words
-        )
-        filter_user = _prefetcher(buffers[1], bandwidths[1], elements, addresses)
-    else:
-        ifmap_pointer = ifmap_sets = filter_pointer = filter_sets = np.zeros(0, np.int64)
-        ifmap_user = filter_user = np.zeros(11, np.int64)
-    writer = _writer(buffers[2], bandwidths[2])
-    writes = (m * n) * (1 if dataflow == OS else row_folds)
-    # A drain may close a line before it is full; there is at most one drain per cycle.
-    lines = np.zeros(writes // bandwidths[2] + min(writes, row_folds * col_folds * per_fold) + 2, np.int64)
-    out[:] = NEVER
-    stalls, last_written, total = 0, 0, 0
-    line_number = 0
-    for fold_col in range(col_folds):
-        for fold_row in range(row_folds):
-            i_start, i_skew, i_steps, i_lanes, ia, ib, ic, ja, jb, jc = _ifmap_stream(
-                dataflow, fold_row, fold_col, rows, cols, m, n, k
-            )
-            f_start, f_skew, f_steps, f_lanes, fa, fb, fc, ga, gb, gc = _filter_stream(
-                dataflow, fold_row, fold_col, rows, cols, m, n, k
-            )
-            o_start, o_steps, o_lanes = _ofmap_stream(dataflow, fold_row, fold_col, rows, cols, m, n, k)
-            for line in range(per_fold):
-                cycle = line_number + stalls
-                line_number += 1
-                worst = 0
-                # Input map.
-                at = line - i_start
-                low = max(0, at - i_steps + 1) if i_skew else 0
-                high = min(i_lanes - 1, at) if i_skew else (i_lanes - 1 if 0 <= at < i_steps else -1)
-                offset, asked = 1, False
-                for r in range(low, high + 1):
-                    t = at - i_skew * r
-                    address = _ifmap_address(
-                        pixels, products, height, width, ia + ib * t + ic * r, ja + jb * t + jc * r
-                    )
-                    if address < 0:
-                        continue
-                    asked = True
-                    if user:
-                        offset = _fetch(ifmap_user, ifmap_pointer, ifmap_sets, address, cycle, offset)
-                    else:
-                        _estimate(ifmap, ifmap_newest, address, cycle, bandwidths[0])
-                if asked:
-                    if out[2] == NEVER:
-                        out[2] = cycle + offset
-                    out[3] = cycle + offset
-                wait = offset - 1
-                # Weights.
-                at = line - f_start
-                low = max(0, at - f_steps + 1) if f_skew else 0
-                high = min(f_lanes - 1, at) if f_skew else (f_lanes - 1 if 0 <= at < f_steps else -1)
-                offset = 1
-                for r in range(low, high + 1):
-                    t = at - f_skew * r
-                    address = (ga + gb * t + gc * r) * k + fa + fb * t + fc * r
-                    if user:
-                        offset = _fetch(filter_user, filter_pointer, filter_sets, address, cycle, offset)
-                    else:
-                        _estimate(filters, filter_newest, address, cycle, bandwidths[1])
-                if high >= low:
-                    if out[4] == NEVER:
-                        out[4] = cycle + offset
-                    out[5] = cycle + offset
-                wait = max(wait, offset - 1)
-                # Outputs.
-                at = line - o_start
-                count = min(o_lanes - 1, at) - max(0, at - o_steps + 1) + 1
-                last_written = cycle
-                if count > 0:
-                    last_written = _write(writer, lines, count, cycle)
-                    if out[6] == NEVER:
-                        out[6] = last_written
-                    out[7] = last_written
-                total = max(total, last_written)
-                worst = max(wait, last_written - cycle)
-                stalls += worst
-    cycle = last_written
-    if writer[LINE] > 0 or writer[DRAINED] < writer[FILLED]:
-        while True:
-            end = _drain(writer, lines, cycle)
-            cycle = end + 1
-            if writer[DRAINED] >= writer[FILLED]:
-                break
-    out[0], out[1] = total, stalls
-    if user:
-        out[8], out[9], out[10] = ifmap_user[USER_FROM], ifmap_user[LAST], ifmap_user[USER_READS]
-        out[11], out[12], out[13] = filter_user[USER_FROM], filter_user[LAST], filter_user[USER_READS]
-    else:
-        _complete(ifmap, bandwidths[0])
-        _complete(filters, bandwidths[1])
-        out[8], out[9], out[10] = ifmap[DRAM_FROM], ifmap[DRAM_TO], ifmap[READS]
-        out[11], out[12], out[13] = filters[DRAM_FROM], filters[DRAM_TO], filters[READS]
-    out[14], out[15], out[16] = writer[WRITE_FROM], writer[WRITE_TO], writer[WRITES]
+    return Buffers(*start(s, sizes, user, bandwidths))
+
+
+def replay(s: Shape, sizes: NDArray[np.int64], user: bool, bandwidths: NDArray[np.int64]) -> dict[str, int]:
+    """Run a layer through the buffers (parameters as for :func:`begin`): :data:`FIELDS` by name."""
+    buffers, nothing = begin(s, sizes, user, bandwidths), emitted(0, 0)
+    down, across, per_fold = folds(s)
+    advance(s, buffers, 0, down * across * per_fold, nothing)
+    flush(buffers, nothing)
+    finish(buffers)
+    return dict(zip(FIELDS, buffers.figures.tolist(), strict=False))

@@ -41,6 +41,11 @@ from asq_sw.formats import GRIDS
 @click.option("--dram", help="DRAM of fidelity 2: bandwidth, ddr4-2400, lpddr4-3200 or hbm2.")
 @click.option("--config", type=click.Path(), help="TOML file of the machine; options override it.")
 @click.option("--scalesim-cfg", type=click.Path(), help="SCALE-Sim .cfg: its machine and its conventions.")
+@click.option(
+    "--scalesim-traces",
+    is_flag=True,
+    help="With --scalesim-cfg and --csv: SCALE-Sim's per-cycle traces too (large).",
+)
 @click.option("--csv", "csv_dir", type=click.Path(), help="Folder for CSV reports.")
 @click.option("--json", "json_path", type=click.Path(), help="JSON file, - for standard output.")
 def command(
@@ -50,6 +55,7 @@ def command(
     trace: str | None,
     config: str | None,
     scalesim_cfg: str | None,
+    scalesim_traces: bool,
     csv_dir: str | None,
     json_path: str | None,
     **machine: Any,
@@ -64,8 +70,10 @@ def command(
             raise click.UsageError(
                 f"--scalesim-cfg is the whole machine, expected no {(given or ['--config'])[0]}"
             )
-        _scalesim(network, scalesim_cfg, csv_dir, json_path)
+        _scalesim(network, scalesim_cfg, csv_dir, json_path, scalesim_traces)
         return
+    if scalesim_traces:
+        raise click.UsageError("--scalesim-traces needs --scalesim-cfg")
     from sim import Accelerator, simulate
     from sim.report import layer_csv, summary
 
@@ -81,11 +89,11 @@ def command(
         click.echo(summary(result))
 
 
-def _scalesim(network: str, cfg: str, csv_dir: str | None, json_path: str | None) -> None:
+def _scalesim(network: str, cfg: str, csv_dir: str | None, json_path: str | None, traces: bool) -> None:
     from asq_sw.files import write_text
     from sim import scalesim
 
-    result = scalesim.simulate(network, cfg, csv_dir, memory=True)
+    result = scalesim.simulate(network, cfg, csv_dir, memory=True, traces=traces)
     if json_path is not None:
         write_text(json_path, json.dumps(result.to_json(), indent=1))
     if json_path != "-":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -33,6 +34,21 @@ def test_reports_are_scalesims_bytes(index: int, tmp_path: Path) -> None:
     simulate(tmp_path / "t.csv", tmp_path / "c.cfg", tmp_path / "out")
     for path in report_files(tmp_path / "out"):
         assert path.read_text() == case["reports"][path.name.removesuffix("_REPORT.csv")]
+
+
+TRACES = json.loads((DATA / "traces.json").read_text())["traces"]
+
+
+@pytest.mark.parametrize("entry", TRACES, ids=lambda entry: f"case{entry['case']}")
+def test_traces_are_scalesims_bytes(entry: dict, tmp_path: Path) -> None:
+    """All six traces of both layers, by hash: every dataflow in both bandwidth modes."""
+    case = REFERENCE["cases"][entry["case"]]
+    (tmp_path / "t.csv").write_text(case["topology"])
+    (tmp_path / "c.cfg").write_text(case["config"])
+    simulate(tmp_path / "t.csv", tmp_path / "c.cfg", tmp_path / "out", traces=True)
+    assert len(entry["sha256"]) == 12
+    for name, digest in entry["sha256"].items():
+        assert hashlib.sha256((tmp_path / "out" / name).read_bytes()).hexdigest() == digest, name
 
 
 def test_the_reference_covers_what_it_should() -> None:
