@@ -316,6 +316,10 @@ class Network:
         result = values[self._steps[-1].output].copy()
         return result
 
+    def output_of(self, name: str) -> Array:
+        """What a node made in the last training forward (not of nodes that a batch normalization took in)."""
+        return self._values[name]
+
     def _forward(self, step: _Step, values: dict[str, Array], training: bool, batch: int) -> Array:
         node, x = step.node, values[step.inputs[0]]
         out = self._take(step.output, batch)

@@ -1,0 +1,99 @@
+"""``asq train``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from asq_sw.models import MODELS
+
+
+def parse_layers(values: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """``name:wbits=3,abits=4`` as {name: {wbits: 3, abits: 4}}."""
+    layers: dict[str, dict[str, Any]] = {}
+    for value in values:
+        name, colon, rest = value.rpartition(":")
+        fields = dict(part.partition("=")[::2] for part in rest.split(","))
+        if not colon or not all(fields.values()) or not set(fields) <= {"method", "wbits", "abits"}:
+            raise click.BadParameter(f"{value!r}, expected NAME:wbits=3,abits=4 or NAME:method=fp32", param_hint="--layer")
+        try:
+            layers[name] = {k: v if k == "method" else int(v) for k, v in fields.items()}
+        except ValueError as error:
+            raise click.BadParameter(f"{value!r}, expected whole numbers of bits", param_hint="--layer") from error
+    return layers
+
+
+@click.command(
+    "train",
+    epilog="Example: asq train resnet20 --data cifar-10-python.tar.gz --quantizer asq-post --wbits 4 --abits 4 "
+    "--pretrained resnet20.npz --epochs 10 -o runs/post4",
+    help="Train MODEL with quantization in the loop. RUN_DIR gets config.json, checkpoint.npz and metrics.csv.",
+)
+@click.argument("model", type=click.Choice(tuple(MODELS)))
+@click.option("--data", "data_path", required=True, help="Image set: file, folder, or 'digits' (bundled).")
+@click.option("--quantizer", default="asq-post", show_default=True, help="fp32, asq-post, lsq, qil, daq, apot, ...")
+@click.option("--wbits", type=int, default=4, show_default=True, help="Weight bits.")
+@click.option("--abits", type=int, default=4, show_default=True, help="Activation bits.")
+@click.option("--edge-bits", type=int, default=8, show_default=True, help="First and last layer; 0: full precision.")
+@click.option("--layer", "layers", multiple=True, metavar="NAME:wbits=B,abits=B", help="One layer's own widths or method.")
+@click.option("--frac-bits", type=int, help="F of the sqrt(2) table.  [default: the format's]")
+@click.option("--rounded", is_flag=True, help="Forward with the products of the rounded table, as the hardware has them.")
+@click.option("--pretrained", type=click.Path(), help="Weights: .npz (PyTorch's names), .safetensors or .onnx.")
+@click.option("--epochs", type=int, default=10, show_default=True)
+@click.option("--batch", type=int, default=128, show_default=True)
+@click.option("--rate", type=float, default=0.01, show_default=True, help="Peak learning rate.")
+@click.option("--quantizer-rate", type=float, default=0.01, show_default=True, help="Of the quantizers' parameters.")
+@click.option("--quantizer-optimizer", type=click.Choice(("sgd", "adam")), default="sgd", show_default=True)
+@click.option("--schedule", type=click.Choice(("cosine", "step", "constant")), default="cosine", show_default=True)
+@click.option("--warmup", type=int, default=0, show_default=True, help="Steps of rising rate.")
+@click.option("--decay", type=float, default=1e-4, show_default=True, help="Weight decay.")
+@click.option("--no-augment", is_flag=True, help="Neither shift nor mirror the training images.")
+@click.option("--limit", type=int, help="Use the first N training images.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--resume", is_flag=True, help="Go on from RUN_DIR's checkpoint if there is one.")
+@click.option("-o", "--output", "folder", required=True, type=click.Path(file_okay=False), metavar="RUN_DIR")
+def command(data_path: str, pretrained: str | None, layers: tuple[str, ...], no_augment: bool, resume: bool, folder: str, **fields: Any) -> None:
+    from asq_sw.data import DIGITS, load
+    from asq_sw.interop.weights import read_weights
+    from asq_sw.train import Recipe, Trainer
+
+    if no_augment:
+        fields |= {"crop": 0, "flip": False}
+    Recipe.checked("asq train", layers=parse_layers(layers), **fields)  # before the data are read
+    data = load(data_path)
+    fields |= {"input_shape": data.shape, "classes": max(2, data.classes)}
+    if data_path == DIGITS:
+        fields["flip"] = False  # a mirrored digit is another one, or none
+        fields["crop"] = min(fields.get("crop", 1), 1)
+    recipe = Recipe.checked("asq train", layers=parse_layers(layers), **fields)
+    weights = read_weights(pretrained) if pretrained else None
+    inputs = tuple(p for p in (data_path, pretrained) if p and Path(p).is_file())
+    trainer = Trainer(recipe, data, weights, folder, inputs, str(pretrained))
+    last = _run(trainer, resume)
+    click.echo(", ".join(f"{key} {value:g}" for key, value in last.items()))
+
+
+def _run(trainer: Any, resume: bool) -> dict[str, float]:
+    if not sys.stderr.isatty():
+        result: dict[str, float] = trainer.run(resume)
+        return result
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("epoch {task.fields[epoch]}"), BarColumn(), TextColumn("{task.fields[speed]:.0f} images/s"),
+        TextColumn("loss {task.fields[loss]:.3f}"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("train", total=trainer.steps, epoch=0, speed=0.0, loss=0.0)
+
+        def progress(step: int, steps: int, loss: float) -> None:
+            speed = (bar.tasks[0].speed or 0.0) * trainer.recipe.batch
+            epoch = (step - 1) // trainer.batches.per_epoch + 1
+            bar.update(task, completed=step, epoch=epoch, speed=speed, loss=loss)
+
+        finished: dict[str, float] = trainer.run(resume, progress)
+        return finished

@@ -1,0 +1,205 @@
+"""Weights on the grids of :class:`asq_sw.formats.WeightFormat`, one trained scale per output channel.
+
+Zhou et al. 2025 (ASQ), for ``post``; the other grids by the same rule, so that they compare. With
+v = clamp(w / alpha, -1, 1) and q the nearest level (ties towards zero): ``w_hat = alpha q``. alpha starts at
+the 0.99 quantile of |w|. Straight-through: ``dw_hat/dw`` is 1 where |w| <= alpha, else 0; ``dw_hat/dalpha``
+is q - v there and sign(w) outside, times the gradient scale ``1 / sqrt(weights per channel)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+
+from asq_sw.errors import InputError
+from asq_sw.formats import WeightFormat
+from asq_sw.quantizers.base import FLOOR, Array, WeightQuantizer
+
+_BLOCK = (
+    512  # elements whose levels are found together: 2 kB of float32 beside the weights, in the first cache
+)
+
+
+@njit(cache=True)
+def _nearest(w, out, scale, thresholds, levels):  # type: ignore[no-untyped-def]
+    """Write the nearest level times ``scale``; returns how many weights are NaN or infinite.
+
+    Level by level over a block, so that the compare and the select run on vectors. ``levels``: magnitudes
+    from 0 on, ``thresholds``: the midpoints between them.
+    """
+    bad = 0
+    zero = w.dtype.type(0)
+    for start in range(0, w.size, _BLOCK):
+        stop = min(start + _BLOCK, w.size)
+        for i in range(start, stop):
+            out[i] = zero
+            bad += w[i] - w[i] != zero
+        for k in range(thresholds.size):
+            threshold, value = thresholds[k] * scale, levels[k + 1] * scale
+            for i in range(start, stop):
+                out[i] = value if abs(w[i]) > threshold else out[i]
+        for i in range(start, stop):
+            out[i] = out[i] if w[i] >= zero else zero - out[i]
+    return bad
+
+
+@njit(cache=True, parallel=True)
+def _forward(w, out, alpha, thresholds, levels, bad):  # type: ignore[no-untyped-def]
+    for c in prange(w.shape[0]):
+        bad[c] = _nearest(w[c], out[c], alpha[c], thresholds, levels)
+
+
+# reassoc lets the sum use vector lanes; no flag here lets a NaN be assumed away.
+@njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
+def _channel(w, w_hat, grad, dw, alpha):  # type: ignore[no-untyped-def]
+    zero = w.dtype.type(0)
+    total = zero
+    for i in range(w.size):
+        inside = abs(w[i]) <= alpha
+        dw[i] = grad[i] if inside else zero
+        outside = alpha if w[i] > zero else -alpha
+        total += grad[i] * (w_hat[i] - w[i] if inside else outside)
+    return total / alpha
+
+
+@njit(cache=True, parallel=True)
+def _backward(w, w_hat, grad, dw, alpha, d_alpha):  # type: ignore[no-untyped-def]
+    for c in prange(w.shape[0]):
+        d_alpha[c] = _channel(w[c], w_hat[c], grad[c], dw[c], alpha[c])
+
+
+class GridWeights(WeightQuantizer):
+    """Weights on one grid. Parameter ``alpha``: shape (channels,), or (1,) per tensor; > 0.
+
+    Finding a level costs one compare and one select per weight and positive level (4 bits: 7), on vectors.
+
+    Parameters
+    ----------
+    format : WeightFormat
+        The levels.
+    per_channel : bool
+        A scale for each output channel, or one for the tensor.
+    channel_axis : int
+        Axis of the output channels; 0 is fastest (others are copied to rows and back).
+    """
+
+    min_bits = 2
+    _names = ("alpha",)
+    _positive = ("alpha",)
+
+    def __init__(self, format: WeightFormat, per_channel: bool = True, channel_axis: int = 0, name: str = ""):
+        super().__init__(format.bits, channel_axis, name)
+        self._format = format
+        self.per_channel = per_channel
+        self._levels = format.levels[len(format.levels) // 2 :]
+        self._thresholds = (self._levels[1:] + self._levels[:-1]) / 2
+
+    @property
+    def format(self) -> WeightFormat:
+        return self._format
+
+    def _shapes(self, state: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
+        return {"alpha": (np.size(state.get("alpha", 0)) if self.per_channel else 1,)}
+
+    def _rows(self, w: Array) -> Array:
+        """Contiguous (channels, weights per channel)."""
+        moved = np.moveaxis(w, self.channel_axis, 0)
+        return np.ascontiguousarray(moved.reshape(len(moved), -1))
+
+    def _unrows(self, rows: Array, out: Array) -> None:
+        """Write ``rows`` into ``out`` of the weights' shape, unless they are the same memory."""
+        if not np.may_share_memory(rows, out):
+            moved = np.moveaxis(out, self.channel_axis, 0)
+            moved[...] = rows.reshape(moved.shape)
+
+    def _row_buffer(self, out: Array) -> Array:
+        return (
+            out.reshape(len(out), -1) if self.channel_axis % out.ndim == 0 else np.empty_like(self._rows(out))
+        )
+
+    def _initial(self, x: Array) -> dict[str, Array]:
+        magnitudes = np.abs(self._rows(x))
+        if not self.per_channel:
+            magnitudes = magnitudes.reshape(1, -1)
+        alpha = np.quantile(magnitudes, 0.99, axis=1)
+        # A dead channel gets the others' mean, so that it can come back; a quantile of 0 in a channel that
+        # is not dead gets the channel's maximum.
+        alpha = np.where(alpha > 0, alpha, magnitudes.max(axis=1))
+        live = alpha > 0
+        return {"alpha": np.where(live, alpha, alpha[live].mean() if live.any() else 1.0)}
+
+    def _scales(self, w: Array, channels: int) -> Array:
+        alpha = self.parameters["alpha"]
+        if self.per_channel and len(alpha) != channels:
+            raise InputError(f"{self.label}: weights of {channels} channels, expected {len(alpha)}")
+        return np.ascontiguousarray(np.broadcast_to(alpha.astype(w.dtype), channels))
+
+    def _forward(self, x: Array, out: Array) -> Array:
+        rows, result = self._rows(x), self._row_buffer(out)
+        bad = np.empty(len(rows), np.int64)
+        to = x.dtype.type
+        thresholds, levels = self._thresholds.astype(to), self._levels.astype(to)
+        _forward(rows, result, self._scales(x, len(rows)), thresholds, levels, bad)
+        self._refuse(int(bad.sum()), x.size)
+        self._unrows(result, out)
+        return result
+
+    def _backward(self, saved: Array, x: Array, grad: Array, dx: Array) -> dict[str, Any]:
+        rows, result = self._rows(x), self._row_buffer(dx)
+        d_alpha = np.empty(len(rows), x.dtype)
+        _backward(rows, saved, self._rows(grad), result, self._scales(x, len(rows)), d_alpha)
+        self._unrows(result, dx)
+        if self.per_channel:
+            return {"alpha": d_alpha / rows.shape[1] ** 0.5}
+        return {"alpha": d_alpha.sum(dtype=np.float64) / rows.size**0.5}
+
+    def _alpha(self, w: Array) -> Array:
+        return np.maximum(self.parameters["alpha"], FLOOR)
+
+
+class Post(GridWeights):
+    """POST weights: powers of sqrt(2).
+
+    Parameters
+    ----------
+    bits : int
+        2 to 8.
+    paper : bool
+        The formula as printed: one exponent more than ``bits`` bits hold (``post-paper``).
+    frac_bits : int, optional
+        Of the hardware's sqrt(2) table, see :class:`asq_sw.formats.WeightFormat`; the levels do not depend on it.
+    """
+
+    def __init__(self, bits: int, paper: bool = False, frac_bits: int | None = None, **options: Any):
+        super().__init__(WeightFormat("post-paper" if paper else "post", bits, frac_bits), **options)
+
+
+class Pot(GridWeights):
+    """Power-of-two weights; ``paper`` as in :class:`Post`."""
+
+    def __init__(self, bits: int, paper: bool = False, **options: Any):
+        super().__init__(WeightFormat("pot-paper" if paper else "pot", bits), **options)
+
+
+class Apot(GridWeights):
+    """Additive powers of two (Li et al., ICLR 2020): the grid of that paper, trained by the rule above."""
+
+    def __init__(self, bits: int, **options: Any):
+        super().__init__(WeightFormat("apot", bits), **options)
+
+
+class Fp4(GridWeights):
+    """FP4 E2M1 weights (OCP MX v1.0, 2023), 4 bits."""
+
+    def __init__(self, bits: int = 4, **options: Any):
+        super().__init__(WeightFormat("fp4", bits), **options)
+
+
+class Uniform(GridWeights):
+    """Uniform symmetric weights: ``2**bits - 1`` evenly spaced levels."""
+
+    def __init__(self, bits: int, **options: Any):
+        super().__init__(WeightFormat("int", bits), **options)

@@ -1,0 +1,385 @@
+"""Quantization-aware training of one network: recipe, loop, checkpoints, resume.
+
+A run is a folder: ``config.json`` (the recipe and its provenance), ``checkpoint.npz`` (everything that
+training changes) and ``metrics.csv`` (a row per epoch). Each is replaced whole. The batches are a function of
+seed, epoch and step, and a checkpoint holds the step, so an interrupted run that is resumed ends with the same
+bytes as one that was not.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from asq_sw import models
+from asq_sw.data import MEAN, STD, Batches, Dataset, Part
+from asq_sw.errors import InputError
+from asq_sw.files import writable_folder, write_text
+from asq_sw.graph import Graph
+from asq_sw.interop.weights import read_weights, write_npz
+from asq_sw.methods import METHODS, choices, multipliers, quantizers
+from asq_sw.nn.loss import cross_entropy
+from asq_sw.nn.network import Network
+from asq_sw.nn.optimizers import SCHEDULES, Adam, Optimizer, Sgd, factor
+from asq_sw.provenance import provenance
+from asq_sw.quantizers.daq import DaqWeights
+
+Array = NDArray[Any]
+Progress = Callable[[int, int, float], None]
+
+CONFIG, CHECKPOINT, METRICS = "config.json", "checkpoint.npz", "metrics.csv"
+_SAVE_SECONDS = 60.0
+
+
+class Recipe(BaseModel):
+    """What is trained, and how. Learning rates are those of the schedule's peak.
+
+    Attributes
+    ----------
+    model : str
+        Built-in network.
+    input_shape : (C, H, W)
+    classes : int
+    quantizer, wbits, abits, edge_bits, layers, frac_bits, rounded
+        See :mod:`asq_sw.methods`.
+    epochs, batch : int
+    rate, momentum, decay
+        SGD of the task's parameters; ``decay`` reaches the weights of convolutions and linear layers.
+    quantizer_rate, quantizer_optimizer
+        Of the quantizers' own parameters.
+    schedule, warmup : str, int
+        See :func:`asq_sw.nn.optimizers.factor`; ``warmup`` in steps.
+    crop, flip, mean, std
+        See :class:`asq_sw.data.Batches`.
+    smoothing : float
+        Of the labels.
+    limit : int or None
+        Training images used, the first ones.
+    seed : int
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = "resnet20"
+    input_shape: tuple[int, int, int] = (3, 32, 32)
+    classes: int = Field(10, ge=2)
+    quantizer: str = "asq-post"
+    wbits: int = Field(4, ge=1, le=8)
+    abits: int = Field(4, ge=1, le=8)
+    edge_bits: int = Field(8, ge=0, le=8)
+    layers: dict[str, dict[str, Any]] = {}
+    frac_bits: int | None = Field(None, ge=0, le=16)
+    rounded: bool = False
+    epochs: int = Field(10, ge=1)
+    batch: int = Field(128, ge=1)
+    rate: float = Field(0.01, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    decay: float = Field(1e-4, ge=0)
+    quantizer_rate: float = Field(0.01, gt=0)
+    quantizer_optimizer: Literal["sgd", "adam"] = "sgd"
+    schedule: str = "cosine"
+    warmup: int = Field(0, ge=0)
+    crop: int = Field(4, ge=0)
+    flip: bool = True
+    mean: tuple[float, ...] = MEAN
+    std: tuple[float, ...] = STD
+    smoothing: float = Field(0.0, ge=0, lt=1)
+    limit: int | None = Field(None, ge=1)
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _known(self) -> Recipe:
+        if self.quantizer not in METHODS:
+            raise ValueError(f"quantizer is {self.quantizer!r}, expected one of {', '.join(METHODS)}")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule is {self.schedule!r}, expected one of {', '.join(SCHEDULES)}")
+        return self
+
+    @classmethod
+    def checked(cls, source: str, **fields: Any) -> Recipe:
+        """A recipe, or one sentence of what is wrong.
+
+        Raises
+        ------
+        InputError
+            Naming ``source`` and the field.
+        """
+        try:
+            return cls(**fields)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"]))
+            message = first["msg"].removeprefix("Value error, ")
+            raise InputError(f"{source}: {f'{field}: ' if field else ''}{message}") from error
+
+    def graph(self) -> Graph:
+        return models.build(self.model, self.input_shape, self.classes)
+
+    def network(self) -> Network:
+        """The network with its quantizers, parameters as they start."""
+        graph = self.graph()
+        chosen = choices(graph, self.quantizer, self.wbits, self.abits, self.edge_bits, self.layers)
+        return Network(graph, quantizers(graph, chosen, self.frac_bits, self.rounded, self.seed), self.seed)
+
+    def batches(self, part: Part, training: bool) -> Batches:
+        crop, flip = (self.crop, self.flip) if training else (0, False)
+        return Batches(part, self.batch if training else 250, self.mean, self.std, crop, flip, self.seed)
+
+
+def evaluate(network: Network, batches: Batches) -> tuple[float, float]:
+    """(accuracy in percent, mean loss) over every image, with the running statistics."""
+    right, loss = 0, 0.0
+    for x, labels in batches.in_order():
+        logits = network.forward(x)
+        loss += cross_entropy(logits, labels)[0] * len(labels)
+        right += int((logits.argmax(axis=1) == labels).sum())
+    count = max(1, len(batches.part))
+    return 100 * right / count, loss / count
+
+
+def calibrate(network: Network, x: Array) -> None:
+    """Start every quantizer from one batch, as training's first step would, and change nothing else."""
+    kept = {key: value.copy() for key, value in network.buffers.items()}
+    network.forward(x, training=True)
+    for key, value in kept.items():
+        network.buffers[key][...] = value
+    _start_daq(network, x)
+
+
+def _start_daq(network: Network, x: Array) -> None:
+    """DAQ's output scale starts at mean|y| / mean|y_hat| of the first batch, layer by layer."""
+    scaled = [n for n, pair in network.quantizers.items() if isinstance(pair.weight, DaqWeights)]
+    if not scaled:
+        return
+    full = _outputs(Network(network.graph, dtype=network.dtype), network, x, scaled)
+    for name in scaled:  # in the network's order: a layer's input has the scales before it
+        weight = network.quantizers[name].weight
+        assert isinstance(weight, DaqWeights)
+        weight.start_scale(full[name], _outputs(network, None, x, [name])[name])
+
+
+def _outputs(network: Network, source: Network | None, x: Array, names: list[str]) -> dict[str, Array]:
+    if source is not None:
+        network.load(source.parameters | source.buffers)
+    kept = {key: value.copy() for key, value in network.buffers.items()}
+    network.forward(x, training=True)
+    found = {name: network.output_of(name).copy() for name in names}
+    for key, value in kept.items():
+        network.buffers[key][...] = value
+    return found
+
+
+class Trainer:
+    """One run.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    data : Dataset
+    pretrained : dict of arrays, optional
+        By PyTorch's names.
+    folder : path, optional
+        Where the run is kept; nothing is written without.
+    inputs : paths
+        Files that the result depends on, for the provenance.
+    source : str
+        What errors call the pretrained weights.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: Dataset,
+        pretrained: dict[str, Array] | None = None,
+        folder: str | os.PathLike[str] | None = None,
+        inputs: tuple[str, ...] = (),
+        source: str = "pretrained weights",
+    ):
+        self.recipe, self.folder = recipe, None if folder is None else Path(folder)
+        self.train_part, self.test_part = data.train.first(recipe.limit), data.test
+        if data.shape != tuple(recipe.input_shape):
+            raise InputError(
+                f"images are {data.shape} (channels, height, width), expected the recipe's {recipe.input_shape}"
+            )
+        if data.classes > recipe.classes:
+            raise InputError(
+                f"labels run to {data.classes - 1}, expected at most {recipe.classes - 1} "
+                f"for a network of {recipe.classes} classes"
+            )
+        self.network = recipe.network()
+        if pretrained is not None:
+            self.network.load(pretrained, source)
+        decays = frozenset(f"{node.name}.weight" for node in multipliers(self.network.graph))
+        own = Adam if recipe.quantizer_optimizer == "adam" else Sgd
+        self.optimizers: dict[str, Optimizer] = {
+            "task": Sgd(recipe.rate, recipe.momentum, decay=recipe.decay, decays=decays),
+            "quantizer": own(recipe.quantizer_rate),
+        }
+        self.batches = recipe.batches(self.train_part, training=True)
+        self.steps = recipe.epochs * self.batches.per_epoch
+        self.step = 0
+        self.history: list[dict[str, float]] = []
+        self.running = np.zeros(2)  # of this epoch: loss and hits
+        self.inputs = inputs
+        self.best = -1.0
+
+    # -- a run's files -------------------------------------------------------------------------------------------
+
+    def config(self) -> dict[str, Any]:
+        """What ``config.json`` holds."""
+        return {
+            "recipe": self.recipe.model_dump(mode="json"),
+            "provenance": provenance(self.inputs, self.recipe.seed, ("numpy", "numba")),
+        }
+
+    def save(self) -> None:
+        """Replace the checkpoint and the metrics."""
+        if self.folder is None:
+            return
+        state = self.network.state()
+        for name, optimizer in self.optimizers.items():
+            state |= {f"optimizer/{name}/{key}": value for key, value in optimizer.state.items()}
+        state["step"] = np.array(self.step)
+        state["running"] = self.running
+        state["history"] = np.array(json.dumps(self.history))
+        write_npz(self.folder / CHECKPOINT, state)
+        if self.history:
+            text = io.StringIO()
+            writer = csv.DictWriter(text, list(self.history[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.history)
+            write_text(self.folder / METRICS, text.getvalue())
+
+    def load(self) -> None:
+        """Go back to the folder's checkpoint.
+
+        Raises
+        ------
+        InputError
+            If it is missing, damaged or of another recipe.
+        """
+        assert self.folder is not None
+        config = read_config(self.folder)
+        if config["recipe"] != self.recipe.model_dump(mode="json"):
+            old, new = config["recipe"], self.recipe.model_dump(mode="json")
+            field = next(key for key in new if old.get(key) != new[key])
+            raise InputError(
+                f"{self.folder / CONFIG}: {field} is {old.get(field)!r}, expected {new[field]!r}: another run is there"
+            )
+        path = self.folder / CHECKPOINT
+        state = read_weights(path)
+        try:
+            self.step = int(state.pop("step"))
+            self.running = state.pop("running").copy()
+            self.history = json.loads(str(state.pop("history")))
+        except (KeyError, ValueError) as error:
+            raise InputError(f"{path}: is not a checkpoint ({error} is missing or damaged)") from error
+        for name, optimizer in self.optimizers.items():
+            prefix = f"optimizer/{name}/"
+            optimizer.state = {
+                key.removeprefix(prefix): state.pop(key) for key in list(state) if key.startswith(prefix)
+            }
+        self.network.load_state(state, str(path))
+
+    # -- training ------------------------------------------------------------------------------------------------
+
+    def run(self, resume: bool = False, progress: Progress | None = None) -> dict[str, float]:
+        """Train to the end; returns the last epoch's metrics.
+
+        Parameters
+        ----------
+        resume : bool
+            Go on from the folder's checkpoint if there is one.
+        progress : callable, optional
+            Called after each step with (step, steps, loss).
+        """
+        if self.folder is not None:
+            writable_folder(self.folder)
+            if resume and (self.folder / CHECKPOINT).exists():
+                self.load()
+            elif (self.folder / CHECKPOINT).exists():
+                raise InputError(f"{self.folder}: holds a run, expected an empty folder or --resume")
+            else:
+                write_text(self.folder / CONFIG, json.dumps(self.config(), indent=1, sort_keys=True) + "\n")
+        saved = time.monotonic()
+        per_epoch = self.batches.per_epoch
+        while self.step < self.steps:
+            epoch, start = divmod(self.step, per_epoch)
+            for x, labels in self.batches.epoch(epoch, start):
+                loss, hits = self.one_step(x, labels)
+                self.running += (loss * len(labels), hits)
+                self.step += 1
+                if progress is not None:
+                    progress(self.step, self.steps, loss)
+                if self.step % per_epoch and time.monotonic() - saved > _SAVE_SECONDS:
+                    self.save()
+                    saved = time.monotonic()
+            self._end_epoch(epoch)
+            self.save()
+            saved = time.monotonic()
+        return self.history[-1]
+
+    def _end_epoch(self, epoch: int) -> None:
+        count = self.batches.per_epoch * min(self.recipe.batch, len(self.train_part))
+        loss, hits = self.running / count
+        row = {"epoch": epoch + 1, "train_loss": round(loss, 6), "train_accuracy": round(100 * hits, 4)}
+        if len(self.test_part):
+            accuracy, test_loss = evaluate(self.network, self.recipe.batches(self.test_part, training=False))
+            row |= {"test_loss": round(test_loss, 6), "test_accuracy": round(accuracy, 4)}
+        self.history.append(row)
+        self.running = np.zeros(2)
+
+    def one_step(self, x: Array, labels: Array) -> tuple[float, int]:
+        """One update; returns the loss and how many of the batch were right."""
+        if self.step == 0:
+            calibrate(self.network, x)
+        logits = self.network.forward(x, training=True)
+        loss, grad = cross_entropy(logits, labels, self.recipe.smoothing)
+        self.network.backward(grad)
+        share = factor(self.recipe.schedule, self.step, self.steps, self.recipe.warmup)
+        arrays = self.network.trainable()
+        own = {name: a for name, a in arrays.items() if name not in self.network.parameters}
+        self.optimizers["task"].step(self.network.parameters, self.network.grads, share)
+        self.optimizers["quantizer"].step(own, self.network.grads, share)
+        return loss, int((logits.argmax(axis=1) == labels).sum())
+
+
+def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """A run's ``config.json``.
+
+    Raises
+    ------
+    InputError
+        If it is missing or damaged.
+    """
+    path = Path(folder) / CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        config["recipe"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read, expected the folder of a run ({error})") from error
+    result: dict[str, Any] = config
+    return result
+
+
+def load_run(folder: str | os.PathLike[str]) -> tuple[Recipe, Network]:
+    """The recipe and the trained network of a run's folder."""
+    recipe = Recipe.checked(str(Path(folder) / CONFIG), **read_config(folder)["recipe"])
+    path = Path(folder) / CHECKPOINT
+    state = read_weights(path)
+    network = recipe.network()
+    kept = {k: v for k, v in state.items() if not k.startswith("optimizer/")}
+    for key in ("step", "running", "history"):
+        kept.pop(key, None)
+    network.load_state(kept, str(path))
+    return recipe, network
