@@ -1,0 +1,192 @@
+"""The table of accuracies: methods and widths trained alike, row by row, the rows that matter most first.
+
+Every row starts from the same full-precision network, itself fine-tuned on the same images, and is trained for
+the same epochs on the same schedule; the full-precision row is too, and is what the others are compared with.
+Rows that are done are kept, a row that was interrupted goes on, so the table is made in as many sittings as
+it takes:
+
+python -m asq_sw.table --data cifar10_jpeg.npz --pretrained resnet20_cifar10_fp32.npz -o FOLDER
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from asq_sw.errors import InputError
+from asq_sw.files import writable_folder, write_text
+from asq_sw.train import CHECKPOINT, METRICS, Recipe, Trainer, read_config
+
+FIELDS = (
+    "quantizer", "wbits", "abits", "rounded", "frac_bits", "seed", "epochs", "test_accuracy",
+    "train_accuracy", "seconds", "command",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run.
+
+    Attributes
+    ----------
+    quantizer : str
+        Of :data:`asq_sw.methods.METHODS`.
+    wbits, abits : int
+    seed : int
+    options : tuple of (field, value)
+        Further fields of the recipe.
+    """
+
+    quantizer: str
+    wbits: int = 4
+    abits: int = 4
+    seed: int = 0
+    options: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def name(self) -> str:
+        more = "".join(f"-{k}{v}" for k, v in self.options if k in ("rounded", "frac_bits"))
+        bits = "" if self.quantizer == "fp32" else f"-w{self.wbits}a{self.abits}"
+        return f"{self.quantizer}{bits}{more}-s{self.seed}"
+
+
+# DAQ's own rates (Kim et al. 2021: Adam for the quantizer); the others' parameters go with SGD.
+_DAQ = (("quantizer_optimizer", "adam"), ("quantizer_rate", 1e-3))
+_QIL = (("quantizer_optimizer", "adam"), ("quantizer_rate", 1e-3))
+
+
+def rows() -> list[Row]:
+    """All rows, those that the conclusion rests on first."""
+    first = [Row("fp32"), *(Row("asq-post", b, b) for b in (4, 3, 2))]
+    beside = [
+        Row("daq", 1, 1, 0, _DAQ),
+        *(Row("qil", b, b, 0, _QIL) for b in (4, 3, 2)),
+        *(Row("lsq", b, b) for b in (4, 3, 2)),
+    ]
+    ablation = [
+        Row("post", 4, 4),
+        Row("asq-post-paper", 4, 4),
+        Row("asq-pot", 4, 4),
+        Row("asq-apot", 4, 4),
+        Row("asq-uniform", 4, 4),
+        Row("asq-fp4", 4, 4),
+        Row("asq-post", 4, 4, 0, (("rounded", True), ("frac_bits", 2))),
+        Row("asq-post", 4, 4, 0, (("rounded", True), ("frac_bits", 1))),
+        Row("asq-post", 4, 4, 0, (("rounded", True), ("frac_bits", 0))),
+        Row("post", 3, 3),
+        Row("post", 2, 2),
+        Row("asq-pot", 3, 3),
+        Row("asq-uniform", 3, 3),
+        Row("asq-uniform", 2, 2),
+    ]
+    seeds = [Row(r.quantizer, r.wbits, r.abits, s, r.options) for s in (1, 2) for r in first]
+    return [*first, *beside, *ablation[:7], *seeds, *ablation[7:]]
+
+
+def recipe(row: Row, epochs: int, rate: float, limit: int | None, model: str) -> Recipe:
+    """The recipe of one row."""
+    fields: dict[str, Any] = {
+        "model": model, "quantizer": row.quantizer, "wbits": row.wbits, "abits": row.abits, "seed": row.seed,
+        "epochs": epochs, "rate": rate, "limit": limit, "warmup": 100,
+    }  # fmt: skip
+    return Recipe.checked(row.name, **(fields | dict(row.options)))
+
+
+def _result(row: Row, folder: Path) -> dict[str, Any]:
+    last = list(csv.DictReader(io.StringIO((folder / METRICS).read_text())))[-1]
+    made = read_config(folder)["recipe"]
+    seconds = json.loads((folder / "time.json").read_text())["seconds"]
+    options = f" --frac-bits {made['frac_bits']}" if made["frac_bits"] is not None else ""
+    options += " --rounded" if made["rounded"] else ""
+    if made["quantizer_optimizer"] != "sgd":
+        options += f" --quantizer-optimizer {made['quantizer_optimizer']}"
+    command = (
+        f"asq train {made['model']} --data cifar10_jpeg.npz --pretrained base.npz --quantizer {made['quantizer']} "
+        f"--wbits {made['wbits']} --abits {made['abits']} --epochs {made['epochs']} --rate {made['rate']:g} "
+        f"--quantizer-rate {made['quantizer_rate']:g} --warmup {made['warmup']} --seed {made['seed']}{options} "
+        f"-o {row.name}"
+    )
+    values = {
+        "test_accuracy": float(last["test_accuracy"]), "train_accuracy": float(last["train_accuracy"]),
+        "seconds": seconds, "command": command,
+    }  # fmt: skip
+    return {key: values.get(key, made.get(key)) for key in FIELDS}
+
+
+def _write(results: list[dict[str, Any]], path: Path) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(results)
+    write_text(path, text.getvalue())
+
+
+def _timed(trainer: Trainer, folder: Path) -> None:
+    """Run to the end; ``time.json`` adds up the seconds of all sittings."""
+    spent = folder / "time.json"
+    before = json.loads(spent.read_text())["seconds"] if spent.exists() else 0.0
+    start = time.monotonic()
+    try:
+        trainer.run(resume=True)
+    finally:
+        seconds = round(before + time.monotonic() - start, 1)
+        write_text(spent, json.dumps({"seconds": seconds}) + "\n")
+
+
+def _done(folder: Path, made: Recipe) -> bool:
+    path = folder / METRICS
+    if not path.exists() or not (folder / CHECKPOINT).exists():
+        return False
+    return len(path.read_text().splitlines()) == made.epochs + 1
+
+
+@click.command(help="Train every row of the table of accuracies; run again after an interrupt, it goes on.")
+@click.option("--data", "data_path", required=True, help="Image set.")
+@click.option("--pretrained", required=True, type=click.Path(), help="Full-precision weights to begin with.")
+@click.option("--model", default="resnet20", show_default=True)
+@click.option("--epochs", default=6, show_default=True)
+@click.option("--rate", default=0.04, show_default=True)
+@click.option("--base-epochs", default=4, show_default=True, help="Full-precision fine-tuning that all rows start from.")
+@click.option("--limit", type=int, help="Use the first N training images.")
+@click.option("--only", help="Rows whose name contains this.")
+@click.option("-o", "--output", "folder", required=True, type=click.Path(file_okay=False, path_type=Path))
+def main(
+    data_path: str, pretrained: str, model: str, epochs: int, rate: float, base_epochs: int, limit: int | None,
+    only: str | None, folder: Path,
+) -> None:  # fmt: skip
+    from asq_sw.data import load
+    from asq_sw.interop.weights import read_weights, write_npz
+
+    writable_folder(folder)
+    data = load(data_path)
+    base = folder / "base.npz"
+    if not base.exists():
+        made = recipe(Row("fp32"), base_epochs, rate, limit, model)
+        trainer = Trainer(made, data, read_weights(pretrained), folder / "base", (data_path, pretrained))
+        _timed(trainer, folder / "base")
+        write_npz(base, trainer.network.parameters | trainer.network.buffers)
+        click.echo(f"base: {trainer.history[-1]}")
+    weights = read_weights(base)
+    results = []
+    for row in rows():
+        place, made = folder / row.name, recipe(row, epochs, rate, limit, model)
+        if not _done(place, made):
+            if only and only not in row.name:
+                continue
+            _timed(Trainer(made, data, weights, place, (data_path, str(base))), place)
+        results.append(_result(row, place))
+        _write(results, folder / "accuracy.csv")
+        click.echo(f"{row.name}: {results[-1]['test_accuracy']:.2f}% in {results[-1]['seconds']:.0f} s")
+    if not results:
+        raise InputError(f"--only {only}: no row has that in its name")
+
+
+if __name__ == "__main__":
+    main()
