@@ -52,9 +52,12 @@ class Part:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def first(self, count: int | None) -> Part:
-        """The first ``count`` images; all for None."""
-        return self if count is None else Part(self.images[:count], self.labels[:count])
+    def some(self, count: int | None) -> Part:
+        """``count`` images drawn at random, always the same ones (files are often sorted by class); all for None."""
+        if count is None or count >= len(self):
+            return self
+        chosen = np.sort(np.random.default_rng(0).permutation(len(self))[:count])
+        return Part(self.images[chosen], self.labels[chosen])
 
 
 @dataclass(frozen=True)

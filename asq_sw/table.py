@@ -154,7 +154,7 @@ def _done(folder: Path, made: Recipe) -> bool:
 @click.option("--epochs", default=6, show_default=True)
 @click.option("--rate", default=0.04, show_default=True)
 @click.option("--base-epochs", default=4, show_default=True, help="Full-precision fine-tuning that all rows start from.")
-@click.option("--limit", type=int, help="Use the first N training images.")
+@click.option("--limit", type=int, help="Use N of the training images, drawn at random.")
 @click.option("--only", help="Rows whose name contains this.")
 @click.option("-o", "--output", "folder", required=True, type=click.Path(file_okay=False, path_type=Path))
 def main(

@@ -64,7 +64,7 @@ class Recipe(BaseModel):
     smoothing : float
         Of the labels.
     limit : int or None
-        Training images used, the first ones.
+        Training images used, drawn at random.
     seed : int
     """
 
@@ -206,7 +206,7 @@ class Trainer:
         source: str = "pretrained weights",
     ):
         self.recipe, self.folder = recipe, None if folder is None else Path(folder)
-        self.train_part, self.test_part = data.train.first(recipe.limit), data.test
+        self.train_part, self.test_part = data.train.some(recipe.limit), data.test
         if data.shape != tuple(recipe.input_shape):
             raise InputError(
                 f"images are {data.shape} (channels, height, width), expected the recipe's {recipe.input_shape}"
@@ -332,7 +332,7 @@ class Trainer:
     def _end_epoch(self, epoch: int) -> None:
         count = self.batches.per_epoch * min(self.recipe.batch, len(self.train_part))
         loss, hits = self.running / count
-        row = {"epoch": epoch + 1, "train_loss": round(loss, 6), "train_accuracy": round(100 * hits, 4)}
+        row = {"epoch": epoch + 1, "train_loss": round(float(loss), 6), "train_accuracy": round(100 * float(hits), 4)}
         if len(self.test_part):
             accuracy, test_loss = evaluate(self.network, self.recipe.batches(self.test_part, training=False))
             row |= {"test_loss": round(test_loss, 6), "test_accuracy": round(accuracy, 4)}

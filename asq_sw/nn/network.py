@@ -1,14 +1,13 @@
 """A graph with parameters, run forward and backward.
 
-Nodes run in the graph's order, channels last. Batch normalization takes the residual sum and the ReLU behind
-it into its own two passes where nothing else reads what lies between. Arrays come from a pool that is given
+Nodes run as :mod:`asq_sw.nn.plan` says, channels last. Arrays come from a pool that is given
 back to as soon as nothing reads an array any more, so a step allocates nothing after the first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,12 +18,13 @@ from asq_sw.graph import Graph, Node
 from asq_sw.nn import pooling
 from asq_sw.nn.convolution import Convolution, Window
 from asq_sw.nn.normalization import NO_LIMIT, RELU, RELU6, BatchNorm
+from asq_sw.nn.plan import Step, plan
 from asq_sw.nn.rounded import RoundedProducts
 from asq_sw.quantizers import ActivationQuantizer, WeightQuantizer
 
 Array = NDArray[Any]
 
-_LIMITS = {"relu": RELU, "relu6": RELU6}
+LIMITS = {"relu": RELU, "relu6": RELU6}
 BUFFERS = ("running_mean", "running_var")
 """Arrays of a batch normalization that training keeps but no gradient reaches."""
 
@@ -73,17 +73,6 @@ class _Pool:
             self._free.setdefault(array.size, []).append(array)
 
 
-@dataclass
-class _Step:
-    """One node, or a batch normalization with the sum and the ReLU behind it."""
-
-    node: Node
-    inputs: tuple[str, ...]
-    output: str
-    run: Any = None  # Convolution, or BatchNorm
-    saved: dict[str, Any] = field(default_factory=dict)
-
-
 class Network:
     """A network's parameters and its passes.
 
@@ -127,8 +116,12 @@ class Network:
                 )
         self._start(np.random.default_rng(seed))
         self._pool = _Pool()
-        self._readers = self._count_readers()
-        self._steps = self._plan()
+        self._steps = plan(graph)
+        for step in self._steps:
+            if step.node.op == "conv":
+                step.run = Convolution(self._window(step.node))
+            elif step.node.op == "bn":
+                step.run = BatchNorm(LIMITS[step.relu] if step.relu else NO_LIMIT)
         self._last_use = {
             name: index for index, step in enumerate(self._steps) for name in step.inputs
         }
@@ -220,54 +213,6 @@ class Network:
                     raise InputError(f"{source}: the state of quantizer {name}.{kind} is missing")
                 quantizer.load_state(held)
 
-    # -- the plan ------------------------------------------------------------------------------------------------
-
-    def _count_readers(self) -> dict[str, list[Node]]:
-        readers: dict[str, list[Node]] = {node.name: [] for node in self.graph}
-        for node in self.graph:
-            for source in node.inputs:
-                readers[source].append(node)
-        return readers
-
-    def _sole_reader(self, name: str, ops: tuple[str, ...]) -> Node | None:
-        readers = self._readers[name]
-        return readers[0] if len(readers) == 1 and readers[0].op in ops else None
-
-    def _plan(self) -> list[_Step]:
-        steps: list[_Step] = []
-        done: set[str] = set()
-        order = {node.name: i for i, node in enumerate(self.graph)}
-        for node in self.graph:
-            if node.op == "input" or node.name in done:
-                continue
-            step = _Step(node, node.inputs, node.name)
-            if node.op == "conv":
-                step.run = Convolution(self._window(node))
-            elif node.op == "bn":
-                last, other = node, None
-                total = self._sole_reader(node.name, ("add",))
-                if total is not None and len(total.inputs) == 2 and total.inputs[0] != total.inputs[1]:
-                    rest = total.inputs[total.inputs[0] == node.name]
-                    # the sum must be able to run here: what it adds is there already
-                    if order[rest] < order[node.name] and rest not in self._pending(steps, order, node):
-                        last, other = total, rest
-                relu = self._sole_reader(last.name, ("relu", "relu6"))
-                step.run = BatchNorm(_LIMITS[relu.op] if relu else NO_LIMIT)
-                if other is not None:
-                    done.add(last.name)
-                    step.inputs = (*node.inputs, other)
-                if relu:
-                    done.add(relu.name)
-                step.output = (relu or last).name
-            steps.append(step)
-        return steps
-
-    @staticmethod
-    def _pending(steps: list[_Step], order: Mapping[str, int], node: Node) -> set[str]:
-        """Names of earlier nodes that no step so far has made."""
-        made = {step.output for step in steps} | {"input"}
-        return {name for name, place in order.items() if place < order[node.name]} - made
-
     def _window(self, node: Node) -> Window:
         channels, height, width = self.graph.in_shape(node)
         return Window(
@@ -320,7 +265,7 @@ class Network:
         """What a node made in the last training forward (not of nodes that a batch normalization took in)."""
         return self._values[name]
 
-    def _forward(self, step: _Step, values: dict[str, Array], training: bool, batch: int) -> Array:
+    def _forward(self, step: Step, values: dict[str, Array], training: bool, batch: int) -> Array:
         node, x = step.node, values[step.inputs[0]]
         out = self._take(step.output, batch)
         if node.op in ("conv", "linear"):
@@ -328,9 +273,9 @@ class Network:
         elif node.op == "bn":
             other = values[step.inputs[1]] if len(step.inputs) > 1 else None
             step.run.forward(x, self._norm_state(node), training, other, out)
-        elif node.op in _LIMITS:
+        elif node.op in LIMITS:
             empty = np.empty((0, 1), self.dtype)
-            pooling.clamp_sum(_flat(x), empty, _LIMITS[node.op], _flat(out))
+            pooling.clamp_sum(_flat(x), empty, LIMITS[node.op], _flat(out))
         elif node.op == "add":
             pooling.clamp_sum(_flat(x), _flat(values[step.inputs[1]]), NO_LIMIT, _flat(out))
             for name in step.inputs[2:]:
@@ -353,7 +298,7 @@ class Network:
         keys = {k: self.parameters[f"{node.name}.{k}"] for k in ("weight", "bias")}
         return keys | {k: self.buffers[f"{node.name}.{k}"] for k in BUFFERS}
 
-    def _multiply(self, step: _Step, x: Array, training: bool, out: Array) -> None:
+    def _multiply(self, step: Step, x: Array, training: bool, out: Array) -> None:
         """A convolution or linear layer, with its operands quantized."""
         node = step.node
         weights = self.parameters[f"{node.name}.weight"]
@@ -401,7 +346,7 @@ class Network:
         self._values = {}
 
     def _backward(
-        self, step: _Step, dy: Array, values: dict[str, Array], batch: int
+        self, step: Step, dy: Array, values: dict[str, Array], batch: int
     ) -> Iterator[tuple[str, Array]]:
         node, source = step.node, step.inputs[0]
         if node.op in ("conv", "linear"):
@@ -420,8 +365,8 @@ class Network:
             if passed is not None:
                 yield step.inputs[1], passed
             yield source, dx
-        elif node.op in _LIMITS:
-            pooling.clamp_gradient(_flat(dy), _flat(values[step.output]), _LIMITS[node.op], _flat(dy))
+        elif node.op in LIMITS:
+            pooling.clamp_gradient(_flat(dy), _flat(values[step.output]), LIMITS[node.op], _flat(dy))
             yield source, dy
         elif node.op == "add":
             for name in step.inputs[1:]:
@@ -447,7 +392,7 @@ class Network:
             self._pool.give(dy)
             yield source, dx
 
-    def _multiply_backward(self, step: _Step, dy: Array, batch: int) -> Iterator[tuple[str, Array]]:
+    def _multiply_backward(self, step: Step, dy: Array, batch: int) -> Iterator[tuple[str, Array]]:
         node, source = step.node, step.inputs[0]
         pair = self.quantizers.get(node.name, LayerQuantizers())
         x_hat, w_hat = step.saved.pop("x"), step.saved.pop("w")
