@@ -16,6 +16,8 @@ COMMANDS = {
     "simulate": "Cycles, throughput, traffic and energy of a network on an array.",
     "verilog": "Write synthesizable Verilog of a multiplier, processing element or array.",
     "train": "Train a network with quantizers in the loop, without PyTorch.",
+    "eval": "Accuracy of a trained network, as float32 or in integers alone.",
+    "export": "Write a trained network as integers (.npz) or ONNX.",
     "sweep": "Explore array shapes, dataflows, grids, widths and buffers; Pareto front.",
     "synth": "Area, delay, leakage and energy per MAC from a synthesized netlist.",
     "report": "The whole cross-check as one HTML page with its data beside it.",

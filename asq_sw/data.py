@@ -325,6 +325,10 @@ class Batches:
         self._scale = (1 / (255 * stds)).astype(np.float32)
         self._shift = (-means / stds).astype(np.float32)
 
+    def pixels(self) -> NDArray[np.float32]:
+        """What each of the 256 values is after normalization, by colour: float32 (256, C)."""
+        return np.arange(256, dtype=np.float32)[:, None] * self._scale + self._shift
+
     def __len__(self) -> int:
         """Batches of a pass for evaluation."""
         return -(-len(self.part) // self.size)

@@ -30,6 +30,10 @@ FIELDS = (
 )  # fmt: skip
 
 
+BASE_RATE = 0.05
+"""Of the full-precision fine-tuning that all rows start from."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One run.
@@ -94,7 +98,7 @@ def recipe(row: Row, epochs: int, rate: float, limit: int | None, model: str) ->
     """The recipe of one row."""
     fields: dict[str, Any] = {
         "model": model, "quantizer": row.quantizer, "wbits": row.wbits, "abits": row.abits, "seed": row.seed,
-        "epochs": epochs, "rate": rate, "limit": limit, "warmup": 100,
+        "epochs": epochs, "rate": rate, "quantizer_rate": 0.3, "limit": limit, "warmup": 100,
     }  # fmt: skip
     return Recipe.checked(row.name, **(fields | dict(row.options)))
 
@@ -152,7 +156,7 @@ def _done(folder: Path, made: Recipe) -> bool:
 @click.option("--pretrained", required=True, type=click.Path(), help="Full-precision weights to begin with.")
 @click.option("--model", default="resnet20", show_default=True)
 @click.option("--epochs", default=6, show_default=True)
-@click.option("--rate", default=0.04, show_default=True)
+@click.option("--rate", default=0.02, show_default=True)
 @click.option("--base-epochs", default=4, show_default=True, help="Full-precision fine-tuning that all rows start from.")
 @click.option("--limit", type=int, help="Use N of the training images, drawn at random.")
 @click.option("--only", help="Rows whose name contains this.")
@@ -168,7 +172,9 @@ def main(
     data = load(data_path)
     base = folder / "base.npz"
     if not base.exists():
-        made = recipe(Row("fp32"), base_epochs, rate, limit, model)
+        made = Recipe(
+            model=model, quantizer="fp32", epochs=base_epochs, rate=BASE_RATE, quantizer_rate=0.01, limit=limit
+        )
         trainer = Trainer(made, data, read_weights(pretrained), folder / "base", (data_path, pretrained))
         _timed(trainer, folder / "base")
         write_npz(base, trainer.network.parameters | trainer.network.buffers)

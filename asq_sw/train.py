@@ -38,6 +38,8 @@ Array = NDArray[Any]
 Progress = Callable[[int, int, float], None]
 
 CONFIG, CHECKPOINT, METRICS = "config.json", "checkpoint.npz", "metrics.csv"
+PEAK_IMAGES = 250
+"""Training images whose maps set the integer network's ranges."""
 _SAVE_SECONDS = 60.0
 
 
@@ -230,8 +232,8 @@ class Trainer:
         self.step = 0
         self.history: list[dict[str, float]] = []
         self.running = np.zeros(2)  # of this epoch: loss and hits
+        self.peaks: dict[str, float] = {}
         self.inputs = inputs
-        self.best = -1.0
 
     # -- a run's files -------------------------------------------------------------------------------------------
 
@@ -252,6 +254,7 @@ class Trainer:
         state["step"] = np.array(self.step)
         state["running"] = self.running
         state["history"] = np.array(json.dumps(self.history))
+        state["peaks"] = np.array(json.dumps(self.peaks))
         write_npz(self.folder / CHECKPOINT, state)
         if self.history:
             text = io.StringIO()
@@ -282,6 +285,7 @@ class Trainer:
             self.step = int(state.pop("step"))
             self.running = state.pop("running").copy()
             self.history = json.loads(str(state.pop("history")))
+            self.peaks = json.loads(str(state.pop("peaks")))
         except (KeyError, ValueError) as error:
             raise InputError(f"{path}: is not a checkpoint ({error} is missing or damaged)") from error
         for name, optimizer in self.optimizers.items():
@@ -338,6 +342,8 @@ class Trainer:
             row |= {"test_loss": round(test_loss, 6), "test_accuracy": round(accuracy, 4)}
         self.history.append(row)
         self.running = np.zeros(2)
+        sample, _ = next(self.recipe.batches(self.train_part.some(PEAK_IMAGES), training=False).in_order())
+        self.peaks = self.network.peaks(sample)
 
     def one_step(self, x: Array, labels: Array) -> tuple[float, int]:
         """One update; returns the loss and how many of the batch were right."""
@@ -372,14 +378,32 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     return result
 
 
-def load_run(folder: str | os.PathLike[str]) -> tuple[Recipe, Network]:
-    """The recipe and the trained network of a run's folder."""
+def load_run(folder: str | os.PathLike[str]) -> tuple[Recipe, Network, dict[str, float]]:
+    """The recipe, the trained network and the peaks of its maps of a run's folder."""
     recipe = Recipe.checked(str(Path(folder) / CONFIG), **read_config(folder)["recipe"])
     path = Path(folder) / CHECKPOINT
     state = read_weights(path)
     network = recipe.network()
+    peaks = json.loads(str(state.pop("peaks", "{}")))
     kept = {k: v for k, v in state.items() if not k.startswith("optimizer/")}
     for key in ("step", "running", "history"):
         kept.pop(key, None)
     network.load_state(kept, str(path))
-    return recipe, network
+    return recipe, network, peaks
+
+
+def integer_network(folder: str | os.PathLike[str]) -> Any:
+    """The :class:`asq_sw.integer.IntegerNetwork` of a run's folder.
+
+    Raises
+    ------
+    InputError
+        If no epoch of the run has ended yet, or a layer is in full precision.
+    """
+    from asq_sw.integer import export
+
+    recipe, network, peaks = load_run(folder)
+    if not peaks:
+        raise InputError(f"{folder}: no epoch has ended yet, expected a trained run")
+    empty = Part(np.zeros((0, *recipe.input_shape[1:], recipe.input_shape[0]), np.uint8), np.zeros(0, np.int64))
+    return export(network, peaks, recipe.batches(empty, training=False).pixels(), str(folder))

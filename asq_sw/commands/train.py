@@ -51,7 +51,7 @@ def parse_layers(values: tuple[str, ...]) -> dict[str, dict[str, Any]]:
 @click.option("--warmup", type=int, default=0, show_default=True, help="Steps of rising rate.")
 @click.option("--decay", type=float, default=1e-4, show_default=True, help="Weight decay.")
 @click.option("--no-augment", is_flag=True, help="Neither shift nor mirror the training images.")
-@click.option("--limit", type=int, help="Use the first N training images.")
+@click.option("--limit", type=int, help="Use N of the training images, drawn at random.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--resume", is_flag=True, help="Go on from RUN_DIR's checkpoint if there is one.")
 @click.option("-o", "--output", "folder", required=True, type=click.Path(file_okay=False), metavar="RUN_DIR")

@@ -229,7 +229,7 @@ class Network:
     def _take(self, name: str, batch: int) -> Array:
         return self._pool.take(self._shape(name, batch), self.dtype)
 
-    def forward(self, x: Array, training: bool = False) -> Array:
+    def forward(self, x: Array, training: bool = False, keep: bool = False) -> Array:
         """Logits of a batch.
 
         Parameters
@@ -238,6 +238,8 @@ class Network:
             The network's dtype.
         training : bool
             By the batch's statistics, keeping what :meth:`backward` needs.
+        keep : bool
+            Keep every map for :meth:`output_of`, as training does.
 
         Returns
         -------
@@ -254,7 +256,7 @@ class Network:
         values = self._values = {"input": x}
         for index, step in enumerate(self._steps):
             values[step.output] = self._forward(step, values, training, len(x))
-            if not training:
+            if not (training or keep):
                 for name in set(step.inputs):
                     if self._last_use[name] == index and name != "input":
                         self._pool.give(values.pop(name))
@@ -262,8 +264,13 @@ class Network:
         return result
 
     def output_of(self, name: str) -> Array:
-        """What a node made in the last training forward (not of nodes that a batch normalization took in)."""
+        """What a node made in the last forward that kept it (not of nodes that a batch normalization took in)."""
         return self._values[name]
+
+    def peaks(self, x: Array) -> dict[str, float]:
+        """Largest magnitude in each map of :meth:`output_of` for a batch, with the running statistics."""
+        self.forward(x, keep=True)
+        return {step.output: float(np.abs(self._values[step.output]).max()) for step in self._steps}
 
     def _forward(self, step: Step, values: dict[str, Array], training: bool, batch: int) -> Array:
         node, x = step.node, values[step.inputs[0]]
