@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -105,6 +106,10 @@ class Accelerator(BaseModel):
     def pes(self) -> int:
         return self.rows * self.cols
 
+    def psum_bits(self, terms: int) -> int:
+        """Width of a stored partial sum that holds the worst case of ``terms`` products, in whole bytes."""
+        return 8 * -(-_accumulator_bits(self.weight, self.abits, terms) // 8)
+
     @property
     def dram_bytes_per_cycle(self) -> float:
         return 1e3 * self.dram_gb_per_s / self.clock_mhz
@@ -136,6 +141,11 @@ class Accelerator(BaseModel):
             text = json.dumps(value)  # a TOML string, number or boolean is written as JSON writes it
             lines.append(f"{name} = {text}")
         return "\n".join(lines) + "\n"
+
+
+@lru_cache(maxsize=4096)
+def _accumulator_bits(weight: WeightFormat, abits: int, terms: int) -> int:
+    return weight.accumulator_bits(abits, terms)
 
 
 def _sentence(error: ValidationError) -> str:

@@ -135,6 +135,20 @@ def layer_cost(
     )  # fmt: skip
 
 
+@njit(cache=True)
+def evaluate_machine(layers, machine, bandwidth, out):
+    """Every layer on one machine: a row of each argument of :func:`evaluate`; ``out`` is (L, 10)."""
+    for i in range(layers.shape[0]):
+        row = layer_cost(
+            layers[i, 0], layers[i, 1], layers[i, 2], layers[i, 3],
+            layers[i, 4], layers[i, 5], layers[i, 6],
+            machine[0], machine[1], machine[2], machine[3], machine[4],
+            machine[5], machine[6], machine[7], machine[8], bandwidth,
+        )  # fmt: skip
+        for j in numba.literal_unroll((0, 1, 2, 3, 4, 5, 6, 7, 8, 9)):
+            out[i, j] = row[j]
+
+
 @njit(cache=True, parallel=True)
 def evaluate(layers, machines, bandwidths, out):
     """Every layer on every machine.
@@ -151,21 +165,13 @@ def evaluate(layers, machines, bandwidths, out):
         Filled with rows of :data:`RESULT_FIELDS`.
     """
     for p in prange(machines.shape[0]):
-        for i in range(layers.shape[0]):
-            row = layer_cost(
-                layers[i, 0], layers[i, 1], layers[i, 2], layers[i, 3],
-                layers[i, 4], layers[i, 5], layers[i, 6],
-                machines[p, 0], machines[p, 1], machines[p, 2], machines[p, 3], machines[p, 4],
-                machines[p, 5], machines[p, 6], machines[p, 7], machines[p, 8], bandwidths[p],
-            )  # fmt: skip
-            for j in numba.literal_unroll((0, 1, 2, 3, 4, 5, 6, 7, 8, 9)):
-                out[p, i, j] = row[j]
+        evaluate_machine(layers, machines[p], bandwidths[p], out[p])
 
 
 def evaluate_one(
     layers: NDArray[np.int64], machine: NDArray[np.int64], bandwidth: float
 ) -> NDArray[np.int64]:
-    """:func:`evaluate` on one machine; int64 (L, 10)."""
-    out = np.empty((1, len(layers), len(RESULT_FIELDS)), np.int64)
-    evaluate(layers, machine[None, :], np.array([bandwidth]), out)
-    return out[0]
+    """:func:`evaluate_machine` with its result as a new array; int64 (L, 10)."""
+    out = np.empty((len(layers), len(RESULT_FIELDS)), np.int64)
+    evaluate_machine(layers, machine, bandwidth, out)
+    return out

@@ -24,7 +24,7 @@ from asq_sw.errors import InputError
 from asq_sw.files import writable_folder, write_text
 from asq_sw.interop.scalesim import ScaleSimConfig, read_config
 from asq_sw.provenance import provenance
-from sim import dataflow, scalesim_replay, scalesim_streams, scalesim_trace
+from sim import dataflow, scalesim_calc, scalesim_replay, scalesim_streams, scalesim_trace
 from sim.report import render
 from sim.workload import Layer, from_topology
 
@@ -250,7 +250,7 @@ def simulate(
                 count["sram_ifmap_reads"],
                 count["sram_filter_reads"],
                 count["sram_ofmap_writes"] + extra,
-                scalesim_replay.replay(_shape(layer, machine), *_buffers(machine)) if replayed else {},
+                _memory(layer, machine) if replayed else {},
             )
         )
     files = tuple(str(f) for f in (topology, config) if not isinstance(f, ScaleSimConfig))
@@ -289,6 +289,16 @@ def _shape(layer: Layer, machine: ScaleSimConfig) -> scalesim_streams.Shape:
         pixels,
         products,
     )
+
+
+def _memory(layer: Layer, machine: ScaleSimConfig) -> dict[str, int]:
+    """:data:`sim.scalesim_replay.FIELDS` by name."""
+    shape = _shape(layer, machine)
+    sizes, user, bandwidths = _buffers(machine)
+    if user:
+        return scalesim_replay.replay(shape, sizes, user, bandwidths)
+    channels, filter_w = (1, layer.k) if layer.kind == "gemm" else (layer.in_c, layer.kernel[1])
+    return scalesim_calc.calculate(shape, sizes, bandwidths, channels, filter_w)
 
 
 def _buffers(machine: ScaleSimConfig) -> tuple[NDArray[np.int64], bool, NDArray[np.int64]]:

@@ -170,7 +170,9 @@ def fetch_address(operand, s, line, lane, width):
         steps = s.m if s.dataflow == WS else s.k
         outer, inner = (line // steps) * width + lane, line % steps
         pixel, product = (inner, outer) if s.dataflow == WS else (outer, inner)
-        return ifmap_address(s, pixel, product) if pixel < s.m and product < s.k else -1
+        if pixel >= s.m or product >= s.k:
+            return -1
+        return ifmap_address(s.pixels, s.products, s.height, s.width, pixel, product)
     steps = s.n if s.dataflow == IS else s.k
     outer, inner = (line // steps) * width + lane, line % steps
     product, filters = (outer, inner) if s.dataflow == IS else (inner, outer)
@@ -293,7 +295,8 @@ class Emitted(NamedTuple):
     counts: Any
 
 
-def emitted(lines: int, words: int) -> Emitted:
+@njit(cache=True)
+def emitted(lines, words):
     """Room for ``lines`` lines of up to ``words`` words; with no lines, nothing is emitted."""
     room = lines * words + (2 if lines else 0)
     return Emitted(
@@ -303,6 +306,38 @@ def emitted(lines: int, words: int) -> Emitted:
         np.zeros((room, 3), np.int64),
         np.zeros(5, np.int64),
     )
+
+
+@njit(cache=True)
+def _note(state, cycle, drained, out):
+    i = out.counts[4]
+    out.drains[i, 0], out.drains[i, 1], out.drains[i, 2] = cycle, state[DRAINED] - drained, state[WRITTEN]
+    out.counts[4] += 1
+
+
+@njit(cache=True, inline="always")
+def write(state, partial, count, cycle, out):
+    """``count`` words written in a cycle; returns the cycle in which the last of them is in the buffer.
+
+    Notes drains in ``out`` if it has room.
+    """
+    emit = out.drains.shape[0] > 0
+    for _ in range(count):
+        state[LINE] += 1
+        state[WRITTEN] += 1
+        state[FREE] -= 1
+        if state[LINE] == state[WIDTH]:
+            state[FILLED] += 1
+            state[LINE] = 0
+        if cycle < state[BUSY]:
+            if state[FREE] <= 0:
+                cycle = state[BUSY]
+        elif state[FREE] < state[TOTAL] - state[DRAIN]:
+            drained = state[DRAINED]
+            state[BUSY] = drain(state, partial, cycle)
+            if emit:
+                _note(state, cycle, drained, out)
+    return cycle
 
 
 class Buffers(NamedTuple):
@@ -356,6 +391,11 @@ def advance(s, b, first, last, out):
     down, _, per_fold = folds(s)
     emit = out.cycles.shape[0] > 0
     out.counts[:] = 0
+    # Fields of a tuple that are arrays cost more to look up than what is done with them.
+    pixels, products, height, width, k = s.pixels, s.products, s.height, s.width, s.k
+    user, ifmap, ifmap_index, ifmap_sets = b.user, b.ifmap, b.ifmap_index, b.ifmap_sets
+    filters, filter_index, filter_sets = b.filters, b.filter_index, b.filter_sets
+    ifmap_bandwidth, filter_bandwidth = b.bandwidths[0], b.bandwidths[1]
     figures = b.figures
     for number in range(first, last):
         fold, line = number // per_fold, number % per_fold
@@ -373,14 +413,16 @@ def advance(s, b, first, last, out):
         offset, asked = 1, False
         for r in range(low, high + 1):
             t = line - i_start - i_skew * r
-            address = ifmap_address(s, ia + ib * t + ic * r, ja + jb * t + jc * r)
+            address = ifmap_address(
+                pixels, products, height, width, ia + ib * t + ic * r, ja + jb * t + jc * r
+            )
             if address < 0:
                 continue
             asked = True
-            if b.user:
-                offset = _fetch(b.ifmap, b.ifmap_index, b.ifmap_sets, address, cycle, offset)
+            if user:
+                offset = _fetch(ifmap, ifmap_index, ifmap_sets, address, cycle, offset)
             else:
-                new, fetch = _estimate(b.ifmap, b.ifmap_index, address, cycle, b.bandwidths[0])
+                new, fetch = _estimate(ifmap, ifmap_index, address, cycle, ifmap_bandwidth)
                 if emit and new:
                     out.new[0, out.counts[0]] = address
                     out.counts[0] += 1
@@ -397,11 +439,11 @@ def advance(s, b, first, last, out):
         offset = 1
         for r in range(low, high + 1):
             t = line - f_start - f_skew * r
-            address = (ga + gb * t + gc * r) * s.k + fa + fb * t + fc * r
-            if b.user:
-                offset = _fetch(b.filters, b.filter_index, b.filter_sets, address, cycle, offset)
+            address = (ga + gb * t + gc * r) * k + fa + fb * t + fc * r
+            if user:
+                offset = _fetch(filters, filter_index, filter_sets, address, cycle, offset)
             else:
-                new, fetch = _estimate(b.filters, b.filter_index, address, cycle, b.bandwidths[1])
+                new, fetch = _estimate(filters, filter_index, address, cycle, filter_bandwidth)
                 if emit and new:
                     out.new[1, out.counts[1]] = address
                     out.counts[1] += 1
@@ -420,7 +462,7 @@ def advance(s, b, first, last, out):
         low, high = present(line, o_start, o_skew, o_steps, o_lanes)
         served = cycle
         if high >= low:
-            served = _write(b.writer, b.partial, high - low + 1, cycle, out, emit)
+            served = write(b.writer, b.partial, high - low + 1, cycle, out)
             if figures[6] == NEVER:
                 figures[6] = served
             figures[7] = served
@@ -429,34 +471,6 @@ def advance(s, b, first, last, out):
         figures[0] = max(figures[0], served)
         figures[1] += max(wait, served - cycle)
         figures[-1] = served
-
-
-@njit(cache=True, inline="always")
-def _write(state, partial, count, cycle, out, emit):
-    """``count`` words written in a cycle; returns the cycle in which the last of them is in the buffer."""
-    for _ in range(count):
-        state[LINE] += 1
-        state[WRITTEN] += 1
-        state[FREE] -= 1
-        if state[LINE] == state[WIDTH]:
-            state[FILLED] += 1
-            state[LINE] = 0
-        if cycle < state[BUSY]:
-            if state[FREE] <= 0:
-                cycle = state[BUSY]
-        elif state[FREE] < state[TOTAL] - state[DRAIN]:
-            drained = state[DRAINED]
-            state[BUSY] = drain(state, partial, cycle)
-            if emit:
-                _note(state, cycle, drained, out)
-    return cycle
-
-
-@njit(cache=True)
-def _note(state, cycle, drained, out):
-    i = out.counts[4]
-    out.drains[i, 0], out.drains[i, 1], out.drains[i, 2] = cycle, state[DRAINED] - drained, state[WRITTEN]
-    out.counts[4] += 1
 
 
 @njit(cache=True)

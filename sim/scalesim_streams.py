@@ -123,20 +123,23 @@ def present(line, start, skew, steps, lanes):
 
 
 @njit(cache=True, inline="always")
-def ifmap_address(s, pixel, product):
-    """Address of an input value, -1 where the window hangs over the map."""
-    row = s.pixels[pixel, 0] + s.products[product, 0]
-    column = s.pixels[pixel, 1] + s.products[product, 1]
-    if row >= s.height or column >= s.width:
+def ifmap_address(pixels, products, height, width, pixel, product):
+    """Address of an input value, -1 where the window hangs over the map.
+
+    It takes the fields of a :class:`Shape`, which cost more to look up than the address does to make.
+    """
+    row = pixels[pixel, 0] + products[product, 0]
+    column = pixels[pixel, 1] + products[product, 1]
+    if row >= height or column >= width:
         return -1
-    return s.pixels[pixel, 2] + s.products[product, 2]
+    return pixels[pixel, 2] + products[product, 2]
 
 
 @njit(cache=True, inline="always")
 def address(operand, s, i, j):
     """Address of element (i, j) of an operand, without its offset; -1 if there is none."""
     if operand == IFMAP:
-        return ifmap_address(s, i, j)
+        return ifmap_address(s.pixels, s.products, s.height, s.width, i, j)
     if operand == FILTER:
         return j * s.k + i
     return i * s.n + j

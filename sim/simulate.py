@@ -147,7 +147,7 @@ def simulate(
     results = []
     for layer, row in zip(layers, counts.tolist(), strict=True):
         count = dict(zip(dataflow.RESULT_FIELDS, row, strict=True))
-        energy = event_energy(machine, cost, psum_bits(machine, [layer]))
+        energy = event_energy(machine, cost, machine.psum_bits(layer.k))
         cycles = count["compute_cycles"] + count["stall_cycles"]
         results.append(
             LayerResult(
@@ -203,7 +203,7 @@ def _tile_by_tile(
     from sim import approximate
     from sim.trace import traced
 
-    widths = [psum_bits(machine, [layer]) if layer.is_mac else 8 for layer in workload.layers]
+    widths = [machine.psum_bits(layer.k) if layer.is_mac else 8 for layer in workload.layers]
     if trace is None:
         figures, _ = approximate.run(workload, machine, widths)
     else:
@@ -267,12 +267,6 @@ def layer_rows(layers: tuple[Layer, ...]) -> np.ndarray:
     )
 
 
-def psum_bits(machine: Accelerator, layers: list[Layer] | tuple[Layer, ...]) -> int:
-    """Width of a partial sum that holds the worst case of the longest of the layers' sums, in whole bytes."""
-    bits = machine.weight.accumulator_bits(machine.abits, max(layer.k for layer in layers))
-    return 8 * -(-bits // 8)
-
-
 def machine_row(machine: Accelerator, layers: tuple[Layer, ...]) -> np.ndarray:
     """Machine as :func:`sim.dataflow.evaluate` takes it; int64 (9,)."""
     return np.array(
@@ -282,7 +276,7 @@ def machine_row(machine: Accelerator, layers: tuple[Layer, ...]) -> np.ndarray:
             dataflow.CODES[machine.dataflow],
             machine.weight.storage_bits,
             machine.abits,
-            psum_bits(machine, layers),
+            machine.psum_bits(max(layer.k for layer in layers)),
             int(machine.ifmap_kib * 1024),
             int(machine.filter_kib * 1024),
             int(machine.ofmap_kib * 1024),

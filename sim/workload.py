@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from pathlib import Path
 
 from asq_sw import models
@@ -236,6 +237,11 @@ def load(network: str, batch: int = 1) -> Workload:
             f"network {network!r} is unknown, expected one of {', '.join(models.MODELS)}, "
             "an .onnx file or a SCALE-Sim topology .csv"
         )
+    return _built_in(network, batch)
+
+
+@lru_cache(maxsize=64)
+def _built_in(network: str, batch: int) -> Workload:
     return from_graph(models.build(network), batch)
 
 

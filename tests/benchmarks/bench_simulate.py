@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from sim import Accelerator, approximate, dataflow
-from sim.simulate import layer_rows, machine_row, psum_bits
+from sim.simulate import layer_rows, machine_row
 from sim.workload import Workload, gemm, load
 
 
@@ -49,7 +49,7 @@ def test_closed_form_on_a_million_points() -> None:
 @pytest.mark.parametrize("network", ["resnet18", "resnet50", "mobilenet_v2"])
 def test_tile_engine(network: str) -> None:
     workload, machine = load(network), Accelerator()
-    widths = [psum_bits(machine, [layer]) if layer.is_mac else 8 for layer in workload.layers]
+    widths = [machine.psum_bits(layer.k) if layer.is_mac else 8 for layer in workload.layers]
     seconds = best(lambda: approximate.run(workload, machine, widths))
     tiles = sum(f.tiles for f in approximate.run(workload, machine, widths)[0])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

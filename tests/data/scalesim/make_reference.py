@@ -1,16 +1,20 @@
-"""Make reference.json: SCALE-Sim 3's own reports on random small layers, machines and buffers.
+"""Make the reference figures of the drop-in's tests by running SCALE-Sim 3.0.0 itself.
 
-SCALE-Sim needs an environment of its own (`python -m venv V && V/bin/pip install scalesim "numpy<2"`):
+SCALE-Sim needs an environment of its own (`python -m venv V && V/bin/pip install scalesim==3.0.0 "numpy<2"`):
 
-    python tests/data/scalesim/make_reference.py V/bin/python 16
+    python tests/data/scalesim/make_reference.py V/bin/python reports 16     # reference.json: whole reports
+    python tests/data/scalesim/make_reference.py V/bin/python networks DIR   # networks.json: whole networks
 
-Runs in which SCALE-Sim itself fails are left out and counted.
+``reports`` runs all of SCALE-Sim on random small layers, machines and buffers; runs in which it fails are counted.
+``networks`` runs its compute system (compute_side.py) on every topology file in DIR, all dataflows, four arrays.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -74,60 +78,104 @@ UseRamulatorTrace: False
     return {"topology": "\n".join(lines) + "\n", "config": cfg}
 
 
-def run_scalesim(python: str, case: dict[str, str]) -> dict[str, str] | None:
-    """SCALE-Sim's three reports for a case, or None where it fails."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder)
-        (path / "t.csv").write_text(case["topology"])
-        (path / "c.cfg").write_text(case["config"])
-        layers = case["topology"].strip().splitlines()[1:]
-        numbers = ",".join(["1"] * 6 + ["0", "1", "2"] * 2 + ["0", "1", "2", "3"] * 2)
-        layout = [LAYOUT] + [f"{line.split(',')[0]},{numbers}," for line in layers]
-        (path / "l.csv").write_text("\n".join(layout) + "\n")
-        command = [
-            python,
-            "-m",
-            "scalesim.scale",
-            "-c",
-            "c.cfg",
-            "-t",
-            "t.csv",
-            "-l",
-            "l.csv",
-            "-p",
-            "out",
-            "-s",
-            "N",
-        ]
-        if ",M,N,K" in case["topology"]:
-            command += ["-i", "gemm"]
-        (path / "out").mkdir()
-        done = subprocess.run(command, cwd=path, capture_output=True)
-        if done.returncode:
-            return None
-        return {name: (path / "out" / "run" / f"{name}_REPORT.csv").read_text() for name in REPORTS}
+def run_scalesim(python: str, case: dict[str, str], folder: Path) -> Path | None:
+    """Run SCALE-Sim in ``folder``; where its reports and traces lie, or None where it fails."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "t.csv").write_text(case["topology"])
+    (folder / "c.cfg").write_text(case["config"])
+    layers = case["topology"].strip().splitlines()[1:]
+    numbers = ",".join(["1"] * 6 + ["0", "1", "2"] * 2 + ["0", "1", "2", "3"] * 2)
+    layout = [LAYOUT] + [f"{line.split(',')[0]},{numbers}," for line in layers]
+    (folder / "l.csv").write_text("\n".join(layout) + "\n")
+    files = ["-c", "c.cfg", "-t", "t.csv", "-l", "l.csv", "-p", "out"]
+    kind = ["-i", "gemm"] if is_gemm(case["topology"]) else []
+    (folder / "out").mkdir()
+    done = subprocess.run([python, "-m", "scalesim.scale", *files, *kind], cwd=folder, capture_output=True)
+    found = [path.parent for path in (folder / "out").glob("*/COMPUTE_REPORT.csv")]
+    return found[0] if done.returncode == 0 and found else None
 
 
-def main() -> None:
-    python, count = sys.argv[1], int(sys.argv[2])
+def reports(python: str, count: int) -> None:
+    """reference.json"""
     rng = random.Random(2026)
     cases: list[dict[str, object]] = []
     failed = 0
     while len(cases) < count:
         case = random_case(rng)
-        reports = run_scalesim(python, case)
-        if reports is None:
-            failed += 1
-        else:
-            cases.append({**case, "reports": reports})
-    target = Path(__file__).with_name("reference.json")
-    record = {
-        "made_by": "tests/data/scalesim/make_reference.py",
-        "scalesim": "3.0.0",
-        "seed": 2026,
-        "failed": failed,
+        with tempfile.TemporaryDirectory() as work:
+            found = run_scalesim(python, case, Path(work))
+            if found is None:
+                failed += 1
+                continue
+            texts = {name: (found / f"{name}_REPORT.csv").read_text() for name in REPORTS}
+            cases.append({**case, "reports": texts, "traces": trace_hashes(found)})
+    save("reference.json", {"seed": 2026, "failed": failed, "cases": cases})
+
+
+def trace_hashes(folder: Path) -> dict[str, str]:
+    """First 16 hexadecimal digits of the SHA-256 of every trace, by its path in the folder."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        for path in sorted(folder.glob("layer*/*_TRACE.csv"))
     }
-    target.write_text(json.dumps({**record, "cases": cases}, indent=1) + "\n")
+
+
+def networks(python: str, folder: Path) -> None:
+    """networks.json: by network, array and dataflow, a list of compute_side.py's figures by layer."""
+    config = random_case(random.Random(0))["config"]
+    topologies, runs = {}, []
+    for path in sorted(folder.glob("*.csv")):
+        text = path.read_text()
+        topologies[path.stem] = text
+        kind = "gemm" if is_gemm(text) else "conv"
+        for rows, cols in ((16, 16), (32, 32), (64, 16), (128, 128)):
+            for dataflow in ("ws", "os", "is"):
+                machine = {"ArrayHeight": rows, "ArrayWidth": cols, "Dataflow": dataflow}
+                with tempfile.TemporaryDirectory() as work:
+                    cfg = Path(work) / "c.cfg"
+                    cfg.write_text(with_fields(config, machine))
+                    script = Path(__file__).with_name("compute_side.py")
+                    command = [python, str(script), str(path), str(cfg), kind]
+                    done = subprocess.run(command, capture_output=True, text=True, check=True)
+                layers = [json.loads(line) for line in done.stdout.splitlines()]
+                runs.append(
+                    {"network": path.stem, "array": [rows, cols], "dataflow": dataflow, "layers": layers}
+                )
+                print(path.stem, rows, cols, dataflow, len(layers), file=sys.stderr, flush=True)
+    columns = [
+        "total cycles without stalls", "mapping efficiency %", "compute utilization %",
+        "ifmap SRAM reads", "filter SRAM reads", "ofmap SRAM writes",
+    ]  # fmt: skip
+    save("networks.json", {"columns": columns, "topologies": topologies, "runs": runs})
+
+
+def is_gemm(topology: str) -> bool:
+    return [cell.strip().lower() for cell in topology.splitlines()[0].split(",")[1:4]] == ["m", "n", "k"]
+
+
+def with_fields(config: str, fields: dict[str, object]) -> str:
+    """The configuration with some fields' values replaced."""
+    lines = []
+    for line in config.splitlines():
+        name = line.split(":")[0].strip()
+        lines.append(f"{name}: {fields[name]}" if name in fields else line)
+    return "\n".join(lines) + "\n"
+
+
+def save(name: str, record: dict[str, object]) -> None:
+    about = {"made_by": "tests/data/scalesim/make_reference.py", "scalesim": "3.0.0"}
+    lines = json.dumps({**about, **record}, indent=1)
+    # One line to a list of figures.
+    lines = re.sub(r"\[\s+([-\d.e,\s]+?)\s+\]", lambda m: "[" + re.sub(r"\s+", " ", m[1]) + "]", lines)
+    Path(__file__).with_name(name).write_text(lines + "\n")
+
+
+def main() -> None:
+    python, what, argument = sys.argv[1:]
+    if what == "reports":
+        reports(python, int(argument))
+    else:
+        networks(python, Path(argument))
 
 
 if __name__ == "__main__":
