@@ -145,7 +145,9 @@ def _folder(folder: Path) -> Dataset:
         return _folder(inner)
     parts = []
     for name in ("train", "t10k"):
-        images, labels = (_idx(folder, f"{name}-{kind}") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte"))
+        images, labels = (
+            _idx(folder, f"{name}-{kind}") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
+        )
         parts.append(_part(images, labels, str(folder), name))
     return Dataset(*parts)
 
@@ -174,7 +176,11 @@ def _cifar(batches: Mapping[str, bytes], source: str) -> Dataset:
         (test if name.startswith("test") else train).append((images, labels))
     if not train or not test:
         raise InputError(f"{source}: holds {sorted(batches)}, expected data_batch_* and test_batch")
-    return Dataset(*(_part(*map(np.concatenate, zip(*p, strict=True)), source, "batches") for p in (train, test)))
+    parts = []
+    for batches_of_part in (train, test):
+        images, labels = (np.concatenate(arrays) for arrays in zip(*batches_of_part, strict=True))
+        parts.append(_part(images, labels, source, "batches"))
+    return Dataset(*parts)
 
 
 def _idx(folder: Path, name: str) -> Array:
@@ -227,7 +233,9 @@ def _jpeg(data: Array, offsets: Array | None, name: str) -> Array:
     from PIL import Image
 
     if offsets is None or offsets[-1] > len(data) or np.any(np.diff(offsets) <= 0):
-        raise InputError(f"{name}: its offsets do not fit its {len(data)} bytes, expected rising ones within them")
+        raise InputError(
+            f"{name}: its offsets do not fit its {len(data)} bytes, expected rising ones within them"
+        )
 
     def decode(i: int) -> Array:
         return np.asarray(Image.open(io.BytesIO(data[offsets[i] : offsets[i + 1]].tobytes())).convert("RGB"))
@@ -274,7 +282,7 @@ def _part(images: Array, labels: Array | None, source: str, name: str) -> Part:
 
 
 @njit(cache=True, parallel=True)
-def _make(images, chosen, rows, columns, flips, scale, shift, out):  # type: ignore[no-untyped-def]
+def _make(images, chosen, rows, columns, flips, scale, shift, out):
     height, width, channels = images.shape[1:]
     for n in prange(chosen.size):
         image = images[chosen[n]]

@@ -71,13 +71,13 @@ def mantissa(value: Array | float) -> tuple[Array, Array]:
 
 
 @njit(cache=True, inline="always")
-def _shift(v, r):  # type: ignore[no-untyped-def]
+def _shift(v, r):
     """``v / 2**r`` rounded half up."""
     return (v + (np.int64(1) << (r - 1))) >> r if r > 0 else v << -r
 
 
 @njit(cache=True, parallel=True)
-def _codes(wide, k, offset, shift, low, high, out):  # type: ignore[no-untyped-def]
+def _codes(wide, k, offset, shift, low, high, out):
     """``out`` (N, values), whole numbers as floats; ``k`` (N,)."""
     half = np.int64(1) << (shift - 1)
     for n in prange(wide.shape[0]):
@@ -89,7 +89,7 @@ def _codes(wide, k, offset, shift, low, high, out):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True, parallel=True)
-def _codes_and_table(wide, k, shift, low, high, table, out):  # type: ignore[no-untyped-def]
+def _codes_and_table(wide, k, shift, low, high, table, out):
     """As :func:`_codes` into channels 0 .. C - 1 of ``out`` (N, pixels, 2C), with ``R[code]`` in the rest."""
     half = np.int64(1) << (shift - 1)
     channels = wide.shape[2]
@@ -105,7 +105,7 @@ def _codes_and_table(wide, k, shift, low, high, table, out):  # type: ignore[no-
 
 
 @njit(cache=True, parallel=True)
-def _pixels(images, tables, out):  # type: ignore[no-untyped-def]
+def _pixels(images, tables, out):
     """Codes of an image: a table per colour; ``out`` (N, pixels, C)."""
     for n in prange(images.shape[0]):
         for i in range(images.shape[1]):
@@ -114,7 +114,7 @@ def _pixels(images, tables, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, parallel=True)
-def _requantize(acc, m, b, shift, beta, other, other_shift, low, high, out):  # type: ignore[no-untyped-def]
+def _requantize(acc, m, b, shift, beta, other, other_shift, low, high, out):
     """acc (N, pixels, C) of whole numbers to ``out`` int16 or int32; ``other`` of no samples: none added."""
     channels = acc.shape[2]
     for n in prange(acc.shape[0]):
@@ -131,7 +131,7 @@ def _requantize(acc, m, b, shift, beta, other, other_shift, low, high, out):  # 
 
 
 @njit(cache=True, parallel=True)
-def _sums(wide, out):  # type: ignore[no-untyped-def]
+def _sums(wide, out):
     """Sum of each channel; ``wide`` (N, pixels, C), ``out`` int64 (N, C)."""
     for n in prange(wide.shape[0]):
         out[n] = 0
@@ -141,7 +141,7 @@ def _sums(wide, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _beta(means, w1, b1, r1, w2, b2, r2):  # type: ignore[no-untyped-def]
+def _beta(means, w1, b1, r1, w2, b2, r2):
     """ASQ's adapter; ``w1`` of no rows: one layer. Returns beta, int64 (N,), in 1 .. 65535."""
     out = np.empty(len(means), np.int64)
     for n in range(len(means)):
@@ -200,27 +200,40 @@ def export(network: Network, peaks: dict[str, float], pixels: Array, name: str =
         if node.op in ("conv", "linear"):
             pair = network.quantizers.get(node.name)
             if pair is None or pair.weight is None or pair.activation is None:
-                raise InputError(f"{name}: layer {node.name} is in full precision, expected quantized weights and activations")
+                raise InputError(
+                    f"{name}: layer {node.name} is in full precision, expected quantized weights and activations"
+                )
             meta["layers"][node.name] = _export_multiply(network, node, pair, fractions, pixels, arrays)
             after = read_by[node.name]
             if not (len(after) == 1 and after[0].op == "bn"):
                 bias = network.parameters.get(f"{node.name}.bias", np.zeros(node_width(graph, node)))
-                _export_scale(node.name, meta, arrays, np.ones_like(bias, np.float64), bias.astype(np.float64), fractions[step.output])
+                _export_scale(
+                    node.name,
+                    meta,
+                    arrays,
+                    np.ones_like(bias, np.float64),
+                    bias.astype(np.float64),
+                    fractions[step.output],
+                )
         elif node.op == "bn":
             state = {k: network.parameters[f"{node.name}.{k}"].astype(np.float64) for k in ("weight", "bias")}
-            mean, var = (network.buffers[f"{node.name}.{k}"].astype(np.float64) for k in ("running_mean", "running_var"))
+            mean, var = (
+                network.buffers[f"{node.name}.{k}"].astype(np.float64)
+                for k in ("running_mean", "running_var")
+            )
             gain = state["weight"] / np.sqrt(var + EPSILON)
             shift = state["bias"] - mean * gain
             source = graph.by_name[step.inputs[0]]
             if source.op in ("conv", "linear") and len(read_by[source.name]) == 1:
-                bias = network.parameters.get(f"{source.name}.bias")
-                if bias is not None:
-                    shift = shift + gain * bias
+                if f"{source.name}.bias" in network.parameters:
+                    shift = shift + gain * network.parameters[f"{source.name}.bias"]
                 _export_scale(source.name, meta, arrays, gain, shift, fractions[step.output])
             else:
                 m, r = mantissa(gain * 2.0 ** (fractions[step.output] - fractions[source.name]))
                 arrays[f"{node.name}.m"], arrays[f"{node.name}.shift"] = m, r
-                arrays[f"{node.name}.b"] = np.rint(np.ldexp(shift * 2.0 ** fractions[step.output], r)).astype(np.int64)
+                arrays[f"{node.name}.b"] = np.rint(np.ldexp(shift * 2.0 ** fractions[step.output], r)).astype(
+                    np.int64
+                )
     return IntegerNetwork(meta, arrays, name)
 
 
@@ -230,17 +243,25 @@ def node_width(graph: Graph, node: Node) -> int:
 
 
 def _export_multiply(
-    network: Network, node: Node, pair: LayerQuantizers, fractions: dict[str, int], pixels: Array, arrays: dict[str, Array]
+    network: Network,
+    node: Node,
+    pair: LayerQuantizers,
+    fractions: dict[str, int],
+    pixels: Array,
+    arrays: dict[str, Array],
 ) -> dict[str, Any]:
     weights = network.parameters[f"{node.name}.weight"]
     weight, activation = pair.weight, pair.activation
-    assert weight is not None and activation is not None
+    assert weight is not None
+    assert activation is not None
     encoded = weight.encode(weights)
     layer: dict[str, Any] = {
         "grid": encoded.format.grid, "wbits": encoded.format.bits, "frac_bits": encoded.format.frac_bits,
         "abits": activation.format.bits, "signed": activation.format.signed,
     }  # fmt: skip
-    arrays[f"{node.name}.codes"] = encoded.codes.astype(np.uint8 if encoded.format.storage_bits <= 8 else np.int16)
+    arrays[f"{node.name}.codes"] = encoded.codes.astype(
+        np.uint8 if encoded.format.storage_bits <= 8 else np.int16
+    )
     scale = encoded.alpha * encoded.format.product_scale
     source = node.inputs[0]
     fraction = fractions.get(source, 0)
@@ -249,7 +270,9 @@ def _export_multiply(
         factor, shift = mantissa(2.0**-fraction / step)
         layer |= {"asq": True, "k": int(factor[0]), "k_shift": int(shift[0]), "k_offset": 0}
         if source == "input":
-            raise InputError(f"layer {node.name}: ASQ on the image itself is not supported, expected a fixed step")
+            raise InputError(
+                f"layer {node.name}: ASQ on the image itself is not supported, expected a fixed step"
+            )
         _export_adapter(node.name, activation, fraction, arrays, layer)
         scale = scale * step
     else:
@@ -268,14 +291,18 @@ def _export_multiply(
         scale = scale * affine.scale
     if offset:
         if node.op == "conv" and any(node["padding"]):
-            raise InputError(f"layer {node.name}: activations with an offset before zero padding cannot be integers alone")
+            raise InputError(
+                f"layer {node.name}: activations with an offset before zero padding cannot be integers alone"
+            )
         ones = offset * weight.forward(weights).reshape(len(weights), -1).sum(axis=1, dtype=np.float64)
         arrays[f"{node.name}.offset"] = ones
     arrays[f"{node.name}.scale"] = scale
     return layer
 
 
-def _export_adapter(name: str, activation: Asq, fraction: int, arrays: dict[str, Array], layer: dict[str, Any]) -> None:
+def _export_adapter(
+    name: str, activation: Asq, fraction: int, arrays: dict[str, Array], layer: dict[str, Any]
+) -> None:
     """The adapter's two layers: means with ``fraction + MEAN_BITS`` fractional bits in, beta out."""
     p = {k: v.astype(np.float64) for k, v in activation.parameters.items()}
     mean_bits = fraction + MEAN_BITS
@@ -304,7 +331,9 @@ def _whole(values: Array) -> tuple[Array, int]:
     return np.rint(values * 2.0**bits).astype(np.int64), bits
 
 
-def _export_scale(name: str, meta: dict[str, Any], arrays: dict[str, Array], gain: Array, shift: Array, fraction: int) -> None:
+def _export_scale(
+    name: str, meta: dict[str, Any], arrays: dict[str, Array], gain: Array, shift: Array, fraction: int
+) -> None:
     """Fold the layer's scale, the batch normalization and the bias into m, b and the shift."""
     scale = arrays.pop(f"{name}.scale")
     offset = arrays.pop(f"{name}.offset", 0.0)
@@ -341,7 +370,9 @@ class IntegerNetwork:
         self._readers = readers(self.graph)
         self.bounds: dict[str, int] = {}
         self._layers = {
-            step.node.name: self._prepare(step.node) for step in self.steps if step.node.op in ("conv", "linear")
+            step.node.name: self._prepare(step.node)
+            for step in self.steps
+            if step.node.op in ("conv", "linear")
         }
         self._last_use = {name: i for i, step in enumerate(self.steps) for name in step.inputs}
 
@@ -382,7 +413,7 @@ class IntegerNetwork:
         even, odd, table = split_codes(weight, activation, codes)
         reach = max(-activation.min, activation.max)
         worst = np.abs(even).reshape(len(codes), -1).sum(axis=1) * reach
-        if odd is not None:
+        if odd is not None and table is not None:
             worst = worst + np.abs(odd).reshape(len(codes), -1).sum(axis=1) * int(np.abs(table).max())
         bound = int(worst.max()) if worst.size else 0
         self.bounds[node.name] = bound
@@ -399,10 +430,16 @@ class IntegerNetwork:
             channels, height, width = self.graph.in_shape(node)
             held["run"] = Convolution(
                 Window(
-                    channels * (2 if odd is not None else 1), height, width, node["out_channels"],
-                    tuple(node["kernel"]), tuple(node["stride"]), tuple(node["padding"]),
-                    tuple(node["dilation"]), node["groups"],
-                )  # fmt: skip
+                    channels * (2 if odd is not None else 1),
+                    height,
+                    width,
+                    node["out_channels"],
+                    tuple(node["kernel"]),
+                    tuple(node["stride"]),
+                    tuple(node["padding"]),
+                    tuple(node["dilation"]),
+                    node["groups"],
+                )
             )
         return held
 
@@ -429,7 +466,15 @@ class IntegerNetwork:
         beta = self.beta(name, x) if layer["asq"] else ones
         k = self._factors(layer, beta)
         out = np.empty(x.shape, np.int16)
-        _codes(flat, k, layer["k_offset"], layer["k_shift"], activation.min, activation.max, out.reshape(flat.shape))
+        _codes(
+            flat,
+            k,
+            layer["k_offset"],
+            layer["k_shift"],
+            activation.min,
+            activation.max,
+            out.reshape(flat.shape),
+        )
         del held
         return out, beta
 
@@ -457,7 +502,9 @@ class IntegerNetwork:
         x = codes.astype(held["dtype"])
         if held["table"] is not None:
             _, activation = self.format_of(name)
-            x = np.concatenate([x, held["table"][codes.astype(np.int64) - activation.min].astype(held["dtype"])], axis=-1)
+            x = np.concatenate(
+                [x, held["table"][codes.astype(np.int64) - activation.min].astype(held["dtype"])], axis=-1
+            )
         return self._product(name, x)
 
     def _product(self, name: str, x: Array) -> Array:
@@ -498,7 +545,10 @@ class IntegerNetwork:
         -------
         int32 (N, classes), in units of ``2**-fractions[output]``.
         """
-        if images.dtype != np.uint8 or images.shape[1:] != (*self.graph.input_shape[1:], self.graph.input_shape[0]):
+        if images.dtype != np.uint8 or images.shape[1:] != (
+            *self.graph.input_shape[1:],
+            self.graph.input_shape[0],
+        ):
             raise InputError(
                 f"{self.name}: a batch is {images.dtype} of shape {images.shape}, "
                 f"expected uint8 of (N, {', '.join(map(str, (*self.graph.input_shape[1:], self.graph.input_shape[0])))})"
@@ -535,7 +585,9 @@ class IntegerNetwork:
             if other is not None:
                 shift = self._fraction(other) - self._fraction(step.output)
             added = None if other is None else (values[other], shift)
-            return self._to_wide(source if folded else node.name, x, beta, added, step.relu, step.output, False)
+            return self._to_wide(
+                source if folded else node.name, x, beta, added, step.relu, step.output, False
+            )
         return self._plain(step, values)
 
     def _fraction(self, name: str) -> int:
@@ -547,7 +599,11 @@ class IntegerNetwork:
         high = (1 << 31) - 1 if last else _WIDE_MAX
         low = 0 if relu else -high - 1
         if relu == "relu6":
-            high = min(high, 6 << self._fraction(output)) if self._fraction(output) >= 0 else 6 >> -self._fraction(output)
+            high = (
+                min(high, 6 << self._fraction(output))
+                if self._fraction(output) >= 0
+                else 6 >> -self._fraction(output)
+            )
         out = np.empty(acc.shape, np.int32 if last else np.int16)
         rest, shift = (np.empty((0, 1, 1), np.int16), 0) if other is None else (_maps(other[0]), other[1])
         m, b, r = (self.arrays[f"{name}.{k}"] for k in ("m", "b", "shift"))
@@ -597,7 +653,9 @@ class IntegerNetwork:
         return _saturated(result)
 
 
-def split_codes(weight: WeightFormat, activation: ActivationFormat, codes: Array) -> tuple[Array, Array | None, Array | None]:
+def split_codes(
+    weight: WeightFormat, activation: ActivationFormat, codes: Array
+) -> tuple[Array, Array | None, Array | None]:
     """(even, odd, table): ``product(a, code) = a * even + table[a - min] * odd``, whole numbers.
 
     ``odd`` and ``table`` are None for the grids whose products are multiples of the activation.
@@ -606,7 +664,9 @@ def split_codes(weight: WeightFormat, activation: ActivationFormat, codes: Array
     if weight.grid not in ("post", "post-paper"):
         return np.array([weight.integer(int(c)) for c in every])[codes], None, None
     if weight.max_exponent // 2 + weight.frac_bits > 40:
-        raise InputError(f"products of {weight.bits}-bit {weight.grid} reach 2**{weight.max_exponent // 2 + weight.frac_bits}, expected at most 2**40: use fewer bits")
+        raise InputError(
+            f"products of {weight.bits}-bit {weight.grid} reach 2**{weight.max_exponent // 2 + weight.frac_bits}, expected at most 2**40: use fewer bits"
+        )
     even, odd = np.zeros(len(every), np.int64), np.zeros(len(every), np.int64)
     for code in every.tolist():
         negative, zero, is_odd, shift = weight.decompose(code)

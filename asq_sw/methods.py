@@ -73,12 +73,11 @@ class LayerChoice:
 def nonnegative(graph: Graph) -> set[str]:
     """Names of the nodes whose outputs cannot be below zero."""
     result: set[str] = set()
+    passing = ("maxpool", "avgpool", "global_avgpool", "flatten", "add", "shortcut_a")
     for node in graph:
-        if node.op in ("relu", "relu6"):
+        passes = node.op in passing and all(source in result for source in node.inputs)
+        if passes or node.op in ("relu", "relu6"):
             result.add(node.name)
-        elif node.op in ("maxpool", "avgpool", "global_avgpool", "flatten", "add", "shortcut_a"):
-            if all(source in result for source in node.inputs):
-                result.add(node.name)
     return result
 
 
@@ -126,7 +125,9 @@ def choices(
         try:
             chosen[name] = replace(chosen[name], **fields)
         except TypeError as error:
-            raise InputError(f"layer {name}: {sorted(fields)} given, expected method, wbits, abits") from error
+            raise InputError(
+                f"layer {name}: {sorted(fields)} given, expected method, wbits, abits"
+            ) from error
     for name, choice in chosen.items():
         if choice.method not in METHODS:
             raise InputError(
@@ -164,7 +165,7 @@ def quantizers(
         signed = node.inputs[0] not in positive
         weight = _weights(choice, f"{node.name}.weight", frac_bits)
         activation = _activations(choice, signed, f"{node.name}.activation", seed * 1009 + index)
-        uses_table = isinstance(weight, GridWeights) and weight.format.frac_bits > 0 or _sqrt2(weight)
+        uses_table = (isinstance(weight, GridWeights) and weight.format.frac_bits > 0) or _sqrt2(weight)
         result[node.name] = LayerQuantizers(weight, activation, rounded and uses_table)
     return result
 

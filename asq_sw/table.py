@@ -157,7 +157,9 @@ def _done(folder: Path, made: Recipe) -> bool:
 @click.option("--model", default="resnet20", show_default=True)
 @click.option("--epochs", default=6, show_default=True)
 @click.option("--rate", default=0.02, show_default=True)
-@click.option("--base-epochs", default=4, show_default=True, help="Full-precision fine-tuning that all rows start from.")
+@click.option(
+    "--base-epochs", default=4, show_default=True, help="Full-precision fine-tuning that all rows start from."
+)
 @click.option("--limit", type=int, help="Use N of the training images, drawn at random.")
 @click.option("--only", help="Rows whose name contains this.")
 @click.option("-o", "--output", "folder", required=True, type=click.Path(file_okay=False, path_type=Path))
@@ -173,7 +175,12 @@ def main(
     base = folder / "base.npz"
     if not base.exists():
         made = Recipe(
-            model=model, quantizer="fp32", epochs=base_epochs, rate=BASE_RATE, quantizer_rate=0.01, limit=limit
+            model=model,
+            quantizer="fp32",
+            epochs=base_epochs,
+            rate=BASE_RATE,
+            quantizer_rate=0.01,
+            limit=limit,
         )
         trainer = Trainer(made, data, read_weights(pretrained), folder / "base", (data_path, pretrained))
         _timed(trainer, folder / "base")

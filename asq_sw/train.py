@@ -336,7 +336,11 @@ class Trainer:
     def _end_epoch(self, epoch: int) -> None:
         count = self.batches.per_epoch * min(self.recipe.batch, len(self.train_part))
         loss, hits = self.running / count
-        row = {"epoch": epoch + 1, "train_loss": round(float(loss), 6), "train_accuracy": round(100 * float(hits), 4)}
+        row = {
+            "epoch": epoch + 1,
+            "train_loss": round(float(loss), 6),
+            "train_accuracy": round(100 * float(hits), 4),
+        }
         if len(self.test_part):
             accuracy, test_loss = evaluate(self.network, self.recipe.batches(self.test_part, training=False))
             row |= {"test_loss": round(test_loss, 6), "test_accuracy": round(accuracy, 4)}
@@ -405,5 +409,7 @@ def integer_network(folder: str | os.PathLike[str]) -> Any:
     recipe, network, peaks = load_run(folder)
     if not peaks:
         raise InputError(f"{folder}: no epoch has ended yet, expected a trained run")
-    empty = Part(np.zeros((0, *recipe.input_shape[1:], recipe.input_shape[0]), np.uint8), np.zeros(0, np.int64))
+    empty = Part(
+        np.zeros((0, *recipe.input_shape[1:], recipe.input_shape[0]), np.uint8), np.zeros(0, np.int64)
+    )
     return export(network, peaks, recipe.batches(empty, training=False).pixels(), str(folder))

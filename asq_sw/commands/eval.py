@@ -25,7 +25,9 @@ from asq_sw.models import MODELS
 @click.option("--model", type=click.Choice(tuple(MODELS)), help="Network whose weights RUN holds.")
 @click.option("--part", type=click.Choice(("test", "train")), default="test", show_default=True)
 @click.option("--limit", type=click.IntRange(min=1), help="Use N of the images, drawn at random.")
-@click.option("--json", "json_path", type=click.Path(), help="Write the result as JSON; - for standard output.")
+@click.option(
+    "--json", "json_path", type=click.Path(), help="Write the result as JSON; - for standard output."
+)
 def command(
     run: str, data_path: str, integer: bool, model: str | None, part: str, limit: int | None, json_path: str | None
 ) -> None:  # fmt: skip

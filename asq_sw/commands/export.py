@@ -34,7 +34,9 @@ def command(run: str, output: str) -> None:
         arrays = trained.parameters | trained.buffers
         for name, pair in trained.quantizers.items():
             if pair.weight is not None:
-                arrays = arrays | {f"{name}.weight": pair.weight.forward(trained.parameters[f"{name}.weight"])}
+                arrays = arrays | {
+                    f"{name}.weight": pair.weight.forward(trained.parameters[f"{name}.weight"])
+                }
         write_onnx(trained.graph, arrays, output)
         click.echo(f"{output}: {len(arrays)} arrays, activations in full precision")
     else:

@@ -18,11 +18,15 @@ def parse_layers(values: tuple[str, ...]) -> dict[str, dict[str, Any]]:
         name, colon, rest = value.rpartition(":")
         fields = dict(part.partition("=")[::2] for part in rest.split(","))
         if not colon or not all(fields.values()) or not set(fields) <= {"method", "wbits", "abits"}:
-            raise click.BadParameter(f"{value!r}, expected NAME:wbits=3,abits=4 or NAME:method=fp32", param_hint="--layer")
+            raise click.BadParameter(
+                f"{value!r}, expected NAME:wbits=3,abits=4 or NAME:method=fp32", param_hint="--layer"
+            )
         try:
             layers[name] = {k: v if k == "method" else int(v) for k, v in fields.items()}
         except ValueError as error:
-            raise click.BadParameter(f"{value!r}, expected whole numbers of bits", param_hint="--layer") from error
+            raise click.BadParameter(
+                f"{value!r}, expected whole numbers of bits", param_hint="--layer"
+            ) from error
     return layers
 
 
@@ -34,20 +38,40 @@ def parse_layers(values: tuple[str, ...]) -> dict[str, dict[str, Any]]:
 )
 @click.argument("model", type=click.Choice(tuple(MODELS)))
 @click.option("--data", "data_path", required=True, help="Image set: file, folder, or 'digits' (bundled).")
-@click.option("--quantizer", default="asq-post", show_default=True, help="fp32, asq-post, lsq, qil, daq, apot, ...")
+@click.option(
+    "--quantizer", default="asq-post", show_default=True, help="fp32, asq-post, lsq, qil, daq, apot, ..."
+)
 @click.option("--wbits", type=int, default=4, show_default=True, help="Weight bits.")
 @click.option("--abits", type=int, default=4, show_default=True, help="Activation bits.")
-@click.option("--edge-bits", type=int, default=8, show_default=True, help="First and last layer; 0: full precision.")
-@click.option("--layer", "layers", multiple=True, metavar="NAME:wbits=B,abits=B", help="One layer's own widths or method.")
+@click.option(
+    "--edge-bits", type=int, default=8, show_default=True, help="First and last layer; 0: full precision."
+)
+@click.option(
+    "--layer",
+    "layers",
+    multiple=True,
+    metavar="NAME:wbits=B,abits=B",
+    help="One layer's own widths or method.",
+)
 @click.option("--frac-bits", type=int, help="F of the sqrt(2) table.  [default: the format's]")
-@click.option("--rounded", is_flag=True, help="Forward with the products of the rounded table, as the hardware has them.")
-@click.option("--pretrained", type=click.Path(), help="Weights: .npz (PyTorch's names), .safetensors or .onnx.")
+@click.option(
+    "--rounded",
+    is_flag=True,
+    help="Forward with the products of the rounded table, as the hardware has them.",
+)
+@click.option(
+    "--pretrained", type=click.Path(), help="Weights: .npz (PyTorch's names), .safetensors or .onnx."
+)
 @click.option("--epochs", type=int, default=10, show_default=True)
 @click.option("--batch", type=int, default=128, show_default=True)
 @click.option("--rate", type=float, default=0.01, show_default=True, help="Peak learning rate.")
-@click.option("--quantizer-rate", type=float, default=0.01, show_default=True, help="Of the quantizers' parameters.")
+@click.option(
+    "--quantizer-rate", type=float, default=0.01, show_default=True, help="Of the quantizers' parameters."
+)
 @click.option("--quantizer-optimizer", type=click.Choice(("sgd", "adam")), default="sgd", show_default=True)
-@click.option("--schedule", type=click.Choice(("cosine", "step", "constant")), default="cosine", show_default=True)
+@click.option(
+    "--schedule", type=click.Choice(("cosine", "step", "constant")), default="cosine", show_default=True
+)
 @click.option("--warmup", type=int, default=0, show_default=True, help="Steps of rising rate.")
 @click.option("--decay", type=float, default=1e-4, show_default=True, help="Weight decay.")
 @click.option("--no-augment", is_flag=True, help="Neither shift nor mirror the training images.")
@@ -55,7 +79,15 @@ def parse_layers(values: tuple[str, ...]) -> dict[str, dict[str, Any]]:
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--resume", is_flag=True, help="Go on from RUN_DIR's checkpoint if there is one.")
 @click.option("-o", "--output", "folder", required=True, type=click.Path(file_okay=False), metavar="RUN_DIR")
-def command(data_path: str, pretrained: str | None, layers: tuple[str, ...], no_augment: bool, resume: bool, folder: str, **fields: Any) -> None:
+def command(
+    data_path: str,
+    pretrained: str | None,
+    layers: tuple[str, ...],
+    no_augment: bool,
+    resume: bool,
+    folder: str,
+    **fields: Any,
+) -> None:
     from asq_sw.data import DIGITS, load
     from asq_sw.interop.weights import read_weights
     from asq_sw.train import Recipe, Trainer

@@ -51,15 +51,16 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Array]:
                 raise InputError(f"{place}: cannot be read as safetensors ({error})") from error
     except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise InputError(f"{place}: cannot be read, it may be truncated ({error})") from error
-    raise InputError(f"{place}: is {place.suffix or 'without a suffix'}, expected .npz, .safetensors or .onnx")
+    raise InputError(
+        f"{place}: is {place.suffix or 'without a suffix'}, expected .npz, .safetensors or .onnx"
+    )
 
 
 def write_npz(path: str | os.PathLike[str], arrays: dict[str, Array]) -> None:
     """Write arrays whole or not at all; equal arrays give equal bytes."""
-    with replacing(path) as temporary:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-            for key in sorted(arrays):
-                # np.savez stamps the time of day; this does not
-                info = zipfile.ZipInfo(f"{key}.npy", (1980, 1, 1, 0, 0, 0))
-                with archive.open(info, "w", force_zip64=True) as file:
-                    np.lib.format.write_array(file, np.asarray(arrays[key]), allow_pickle=False)
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for key in sorted(arrays):
+            # np.savez stamps the time of day; this does not
+            info = zipfile.ZipInfo(f"{key}.npy", (1980, 1, 1, 0, 0, 0))
+            with archive.open(info, "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asarray(arrays[key]), allow_pickle=False)

@@ -97,7 +97,7 @@ def _blocks(channels: int) -> int:
 
 
 @njit(cache=True)
-def _fill(x, first, channels, top, places, scratch):  # type: ignore[no-untyped-def]
+def _fill(x, first, channels, top, places, scratch):
     """Copy channels ``first ..`` of one image (H, W, C) into ``scratch`` (blocks, rows, columns, 16).
 
     Row y goes to ``top + y``, column j to ``places[j]`` (not copied if negative).
@@ -122,7 +122,7 @@ def _fill(x, first, channels, top, places, scratch):  # type: ignore[no-untyped-
 
 
 @njit(cache=True)
-def _fill_folded(x, first, channels, top, left, stride, dilation, taps, scratch):  # type: ignore[no-untyped-def]
+def _fill_folded(x, first, channels, top, left, stride, dilation, taps, scratch):
     """As :func:`_fill`, with the window's columns folded into the channels: lane ``tap * channels + c``."""
     for y in range(x.shape[0]):
         row = top + y
@@ -139,7 +139,7 @@ def _fill_folded(x, first, channels, top, left, stride, dilation, taps, scratch)
 
 
 @njit(cache=True)
-def _image(scratch, row_stride, first_row, rows, columns, offsets, weights, out, start, row, pixel, lanes):  # type: ignore[no-untyped-def]
+def _image(scratch, row_stride, first_row, rows, columns, offsets, weights, out, start, row, pixel, lanes):
     """All outputs of one image, one group and one phase; ``lanes`` output channels."""
     terms = offsets.size
     source = scratch.ctypes.data
@@ -170,7 +170,7 @@ def _image(scratch, row_stride, first_row, rows, columns, offsets, weights, out,
 
 
 @njit(cache=True, parallel=True)
-def _forward(x, weights, scratches, top, places, folds, offsets, groups, rows, columns, row_step, out):  # type: ignore[no-untyped-def]
+def _forward(x, weights, scratches, top, places, folds, offsets, groups, rows, columns, row_step, out):
     channels, lanes = x.shape[3] // groups, out.shape[3] // groups
     width = scratches.shape[3] * 16
     for n in prange(x.shape[0]):
@@ -189,7 +189,7 @@ def _forward(x, weights, scratches, top, places, folds, offsets, groups, rows, c
 
 
 @njit(cache=True, parallel=True)
-def _input_gradient(dy, weights, scratches, top, places, offsets, bounds, phases, groups, stride, dx):  # type: ignore[no-untyped-def]
+def _input_gradient(dy, weights, scratches, top, places, offsets, bounds, phases, groups, stride, dx):
     """``phases``: (P, 6) rows of first row and column of dx, rows, columns, first scratch row, column."""
     channels, lanes = dy.shape[3] // groups, dx.shape[3] // groups
     width = scratches.shape[3] * 16
@@ -215,9 +215,7 @@ def _input_gradient(dy, weights, scratches, top, places, offsets, bounds, phases
 
 
 @njit(cache=True, parallel=True)
-def _weight_gradient(  # type: ignore[no-untyped-def]
-    x, dy, scratches, grads, top, places, folds, offsets, groups, row_step, together, sums
-):
+def _weight_gradient(x, dy, scratches, grads, top, places, folds, offsets, groups, row_step, together, sums):
     """``sums``: (parts, groups, padded weights), zeros; ``grads``: (parts, rows, columns, lanes up to whole)."""
     channels, lanes = x.shape[3] // groups, dy.shape[3] // groups
     width = scratches.shape[3] * 16
@@ -289,14 +287,14 @@ def _packing(lanes: int, terms: Array) -> Array:
 
 
 @njit(cache=True)
-def _gather(values, places, out):  # type: ignore[no-untyped-def]
+def _gather(values, places, out):
     for g in range(out.shape[0]):
         for i in range(places.size):
             out[g, i] = values[g, places[i]] if places[i] >= 0 else 0
 
 
 @njit(cache=True)
-def _scatter(sums, places, out):  # type: ignore[no-untyped-def]
+def _scatter(sums, places, out):
     """Add the parts in order and put them back; ``sums``: (parts, groups, packed), ``out``: (groups, weights)."""
     for part in range(sums.shape[0]):
         for g in range(out.shape[0]):
@@ -348,12 +346,13 @@ class Convolution:
             position = np.arange(w.width) + left
             self._places = (position % sw) * per_phase + position // sw
             taps, index = [], []
-            c = np.arange(blocks * LANES)
+            channel = np.arange(blocks * LANES)
             for ky in range(kh):
                 for kx in range(kw):
                     at = kx * dw
                     taps.append((ky * dh, (at % sw) * per_phase + at // sw))
-                    index.append(np.where(c < self.channels, (c * kh + ky) * kw + kx, -1))
+                    inside = channel < self.channels
+                    index.append(np.where(inside, (channel * kh + ky) * kw + kx, -1))
         self._shape = (blocks, height, width, LANES)
         size = height * width * LANES
         self._offsets = np.array(
@@ -387,7 +386,9 @@ class Convolution:
         for y0 in range(min(sh, w.height)):
             for x0 in range(min(sw, w.width)):
                 ys = [(ky, (y0 + top - ky * dh) // sh) for ky in range(kh) if (y0 + top - ky * dh) % sh == 0]
-                xs = [(kx, (x0 + left - kx * dw) // sw) for kx in range(kw) if (x0 + left - kx * dw) % sw == 0]
+                xs = [
+                    (kx, (x0 + left - kx * dw) // sw) for kx in range(kw) if (x0 + left - kx * dw) % sw == 0
+                ]
                 start = len(offsets)
                 index = []
                 for ky, y in ys:

@@ -15,7 +15,7 @@ Array = NDArray[Any]
 
 
 @njit(cache=True, parallel=True)
-def _forward(x, weights, top, left, stride, dilation, out):  # type: ignore[no-untyped-def]
+def _forward(x, weights, top, left, stride, dilation, out):
     height, width, channels = x.shape[1:]
     for n in prange(x.shape[0]):
         for y in range(out.shape[1]):
@@ -35,7 +35,7 @@ def _forward(x, weights, top, left, stride, dilation, out):  # type: ignore[no-u
 
 
 @njit(cache=True, parallel=True)
-def _input_gradient(dy, weights, top, left, stride, dilation, dx):  # type: ignore[no-untyped-def]
+def _input_gradient(dy, weights, top, left, stride, dilation, dx):
     height, width, channels = dx.shape[1:]
     for n in prange(dy.shape[0]):
         dx[n] = 0
@@ -54,7 +54,7 @@ def _input_gradient(dy, weights, top, left, stride, dilation, dx):  # type: igno
 
 
 @njit(cache=True, parallel=True)
-def _weight_gradient(x, dy, top, left, stride, dilation, sums):  # type: ignore[no-untyped-def]
+def _weight_gradient(x, dy, top, left, stride, dilation, sums):
     height, width, channels = x.shape[1:]
     count = sums.shape[0]
     for part in prange(count):

@@ -41,7 +41,9 @@ def cross_entropy(logits: Array, labels: Array, smoothing: float = 0.0) -> tuple
         )
     wide = logits.astype(np.float64)
     if not np.isfinite(wide).all():
-        raise InputError("the network's output holds NaN or infinite values, expected finite ones: lower the learning rate")
+        raise InputError(
+            "the network's output holds NaN or infinite values, expected finite ones: lower the learning rate"
+        )
     wide -= wide.max(axis=1, keepdims=True)
     log_sum = np.log(np.exp(wide).sum(axis=1, keepdims=True))
     log_probability = wide - log_sum

@@ -86,10 +86,10 @@ def make_convolve(pixels: int, vectors: int) -> Any:
     """
 
     @intrinsic
-    def convolve(typingctx, x, offsets, terms, weights, out, pixel, count, lanes):  # type: ignore[no-untyped-def]
+    def convolve(typingctx, x, offsets, terms, weights, out, pixel, count, lanes):
         signature = types.void(*[types.int64] * 8)
 
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):
             x, offsets, terms, weights, out, pixel, count, lanes = args
             fma = _fma(builder)
             sums = [
@@ -105,15 +105,11 @@ def make_convolve(pixels: int, vectors: int) -> Any:
             source = _address(builder, x, builder.load(offset_at))
             weight = _address(builder, weights, builder.mul(loop[2], _I64(LANES * vectors * LANES)))
             for c in range(LANES):
-                w = [
-                    _load(builder, weight, (c * vectors + v) * LANES, _VECTOR) for v in range(vectors)
-                ]
+                w = [_load(builder, weight, (c * vectors + v) * LANES, _VECTOR) for v in range(vectors)]
                 for p in range(pixels):
                     value = _splat(builder, _load(builder, source, p * LANES + c, _F32))
                     for v in range(vectors):
-                        builder.store(
-                            builder.call(fma, [value, w[v], builder.load(sums[p][v])]), sums[p][v]
-                        )
+                        builder.store(builder.call(fma, [value, w[v], builder.load(sums[p][v])]), sums[p][v])
             _end_loop(builder, loop, terms)
 
             whole = builder.icmp_signed(">=", lanes, _I64(vectors * LANES))
@@ -121,16 +117,12 @@ def make_convolve(pixels: int, vectors: int) -> Any:
             kind = ir.FunctionType(
                 ir.VoidType(), [_VECTOR, _VECTOR.as_pointer(), _I32, ir.VectorType(_I1, LANES)]
             )
-            masked = cgutils.get_or_insert_function(
-                builder.module, kind, f"llvm.masked.store.v{LANES}f32.p0"
-            )
+            masked = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.v{LANES}f32.p0")
             for p in range(pixels):
                 with builder.if_then(builder.icmp_signed("<", _I64(p), count)):
                     base = _address(builder, out, builder.mul(pixel, _I64(p)))
                     for v in range(vectors):
-                        place = builder.inttoptr(
-                            builder.add(base, _I64(v * LANES * 4)), _VECTOR.as_pointer()
-                        )
+                        place = builder.inttoptr(builder.add(base, _I64(v * LANES * 4)), _VECTOR.as_pointer())
                         with builder.if_else(whole) as (fast, tail):
                             with fast:
                                 builder.store(builder.load(sums[p][v]), place, align=4)
@@ -161,10 +153,10 @@ def make_correlate(channels: int, vectors: int) -> Any:
     """
 
     @intrinsic
-    def correlate(typingctx, x, x_row, dy, dy_pixel, dy_row, rows, columns, dw, dw_channel):  # type: ignore[no-untyped-def]
+    def correlate(typingctx, x, x_row, dy, dy_pixel, dy_row, rows, columns, dw, dw_channel):
         signature = types.void(*[types.int64] * 9)
 
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):
             x, x_row, dy, dy_pixel, dy_row, rows, columns, dw, dw_channel = args
             fma = _fma(builder)
             sums, places = [], []

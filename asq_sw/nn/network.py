@@ -122,9 +122,7 @@ class Network:
                 step.run = Convolution(self._window(step.node))
             elif step.node.op == "bn":
                 step.run = BatchNorm(LIMITS[step.relu] if step.relu else NO_LIMIT)
-        self._last_use = {
-            name: index for index, step in enumerate(self._steps) for name in step.inputs
-        }
+        self._last_use = {name: index for index, step in enumerate(self._steps) for name in step.inputs}
         self._values: dict[str, Array] = {}
 
     # -- parameters ----------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ _SAMPLES = 4  # a partial sum each
 
 
 @njit(cache=True, parallel=True)
-def _moments(y, pixels, sums):  # type: ignore[no-untyped-def]
+def _moments(y, pixels, sums):
     """``sums`` (parts, 2, W * C): of the values less ``pixels`` (a shift by channel), and of their squares."""
     for part in prange(sums.shape[0]):
         first, second = sums[part, 0], sums[part, 1]
@@ -41,7 +41,7 @@ def _moments(y, pixels, sums):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, parallel=True)
-def _apply(y, scale, shift, other, limit, out):  # type: ignore[no-untyped-def]
+def _apply(y, scale, shift, other, limit, out):
     """``out = relu(y * scale + shift + other)``; ``other`` of no samples: none. The row's ops fuse into one."""
     zero, six = y.dtype.type(0), y.dtype.type(6)
     low = zero if limit != 0 else y.dtype.type(-np.inf)
@@ -64,7 +64,7 @@ def _apply(y, scale, shift, other, limit, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, parallel=True)
-def _gradient_sums(grad, out, y, pixels, limit, sums):  # type: ignore[no-untyped-def]
+def _gradient_sums(grad, out, y, pixels, limit, sums):
     """``sums`` (parts, 2, W * C): of g, the gradient behind the ReLU, and of g * (y - pixels)."""
     zero, six = y.dtype.type(0), y.dtype.type(6)
     low = zero if limit != 0 else y.dtype.type(-np.inf)
@@ -83,7 +83,7 @@ def _gradient_sums(grad, out, y, pixels, limit, sums):  # type: ignore[no-untype
 
 
 @njit(cache=True, parallel=True)
-def _gradient(grad, out, y, scale, slope, shift, limit, dy, passed):  # type: ignore[no-untyped-def]
+def _gradient(grad, out, y, scale, slope, shift, limit, dy, passed):
     """``dy = g * scale + y * slope + shift``; ``passed`` (of no samples: not kept) gets g."""
     zero, six = y.dtype.type(0), y.dtype.type(6)
     low = zero if limit != 0 else y.dtype.type(-np.inf)
@@ -202,9 +202,7 @@ class BatchNorm:
         rows, to = _rows(y), y.dtype
         repeat = rows.shape[2] // len(mean)
         sums = np.empty((-(-len(rows) // _SAMPLES), 2, rows.shape[2]), to)
-        _gradient_sums(
-            _rows(grad), _rows(a), rows, np.tile(mean.astype(to), repeat), self.limit, sums
-        )
+        _gradient_sums(_rows(grad), _rows(a), rows, np.tile(mean.astype(to), repeat), self.limit, sums)
         total, weighted = sums.sum(axis=0, dtype=np.float64).reshape(2, repeat, -1).sum(axis=1)
         count = len(rows) * rows.shape[1] * repeat
         # dy = gamma * inverse * (g - mean(g) - x_hat * mean(g x_hat)), x_hat = (y - mean) * inverse

@@ -125,7 +125,9 @@ class Adam(Optimizer):
 SCHEDULES = ("cosine", "step", "constant")
 
 
-def factor(schedule: str, step: int, steps: int, warmup: int = 0, drops: tuple[float, ...] = (0.5, 0.75)) -> float:
+def factor(
+    schedule: str, step: int, steps: int, warmup: int = 0, drops: tuple[float, ...] = (0.5, 0.75)
+) -> float:
     """Share of the peak learning rate at step ``step`` of ``steps``.
 
     Parameters

@@ -12,7 +12,7 @@ Array = NDArray[Any]
 
 
 @njit(cache=True, parallel=True)
-def max_pool(x, kernel, stride, padding, out, chosen):  # type: ignore[no-untyped-def]
+def max_pool(x, kernel, stride, padding, out, chosen):
     """Maximum of each window; ``chosen`` (int32, as ``out``): the pixel ``y * W + x`` it came from, the first."""
     for n in prange(x.shape[0]):
         for i in range(out.shape[1]):
@@ -37,7 +37,7 @@ def max_pool(x, kernel, stride, padding, out, chosen):  # type: ignore[no-untype
 
 
 @njit(cache=True, parallel=True)
-def max_pool_gradient(dy, chosen, dx):  # type: ignore[no-untyped-def]
+def max_pool_gradient(dy, chosen, dx):
     """dx (N, H * W, C) of dy (N, rows, columns, C)."""
     for n in prange(dy.shape[0]):
         dx[n] = 0
@@ -49,7 +49,7 @@ def max_pool_gradient(dy, chosen, dx):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, parallel=True)
-def average_pool(x, kernel, stride, padding, out):  # type: ignore[no-untyped-def]
+def average_pool(x, kernel, stride, padding, out):
     """Average of each window, zeros of the padding counted (PyTorch's default)."""
     scale = x.dtype.type(1 / (kernel[0] * kernel[1]))
     for n in prange(x.shape[0]):
@@ -73,7 +73,7 @@ def average_pool(x, kernel, stride, padding, out):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, parallel=True)
-def average_pool_gradient(dy, kernel, stride, padding, dx):  # type: ignore[no-untyped-def]
+def average_pool_gradient(dy, kernel, stride, padding, dx):
     scale = dy.dtype.type(1 / (kernel[0] * kernel[1]))
     for n in prange(dy.shape[0]):
         dx[n] = 0
@@ -92,7 +92,7 @@ def average_pool_gradient(dy, kernel, stride, padding, dx):  # type: ignore[no-u
 
 
 @njit(cache=True, parallel=True)
-def shortcut(x, stride, out):  # type: ignore[no-untyped-def]
+def shortcut(x, stride, out):
     """ResNet's option A: every ``stride``-th pixel, zeros for the channels that ``x`` lacks, half on each side."""
     before = (out.shape[3] - x.shape[3]) // 2
     for n in prange(x.shape[0]):
@@ -104,7 +104,7 @@ def shortcut(x, stride, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, parallel=True)
-def shortcut_gradient(dy, stride, dx):  # type: ignore[no-untyped-def]
+def shortcut_gradient(dy, stride, dx):
     before = (dy.shape[3] - dx.shape[3]) // 2
     for n in prange(dx.shape[0]):
         dx[n] = 0
@@ -115,7 +115,7 @@ def shortcut_gradient(dy, stride, dx):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, parallel=True)
-def clamp_sum(a, b, limit, out):  # type: ignore[no-untyped-def]
+def clamp_sum(a, b, limit, out):
     """``relu(a + b)`` over samples of equal size; ``b`` of no samples: none; ``limit`` as in normalization."""
     zero, six = a.dtype.type(0), a.dtype.type(6)
     low = zero if limit != 0 else a.dtype.type(-np.inf)
@@ -129,7 +129,7 @@ def clamp_sum(a, b, limit, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, parallel=True)
-def clamp_gradient(grad, out, limit, dx):  # type: ignore[no-untyped-def]
+def clamp_gradient(grad, out, limit, dx):
     zero, six = grad.dtype.type(0), grad.dtype.type(6)
     low = zero if limit != 0 else grad.dtype.type(-np.inf)
     high = six if limit == 2 else grad.dtype.type(np.inf)
@@ -139,7 +139,7 @@ def clamp_gradient(grad, out, limit, dx):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, parallel=True)
-def accumulate(total, part):  # type: ignore[no-untyped-def]
+def accumulate(total, part):
     """``total += part``, both (N, anything)."""
     for n in prange(total.shape[0]):
         for i in range(total.shape[1]):

@@ -26,7 +26,7 @@ Array = NDArray[Any]
 
 
 @njit(cache=True, parallel=True)
-def _look_up(x_hat, scale, table, low, out):  # type: ignore[no-untyped-def]
+def _look_up(x_hat, scale, table, low, out):
     """``out = table[code - low] * scale`` of ``code = x_hat / scale``; ``x_hat``: (N, values), ``scale``: (N,)."""
     for n in prange(x_hat.shape[0]):
         step = scale[n]
@@ -87,9 +87,7 @@ class RoundedProducts:
         self.op = op
         self._memory: dict[str, Array] = {}
 
-    def forward(
-        self, pair: LayerQuantizers, x_hat: Array, w_hat: Array, out: Array
-    ) -> None:
+    def forward(self, pair: LayerQuantizers, x_hat: Array, w_hat: Array, out: Array) -> None:
         """Write ``out`` from the quantized operands of the quantizers' last forward."""
         if pair.activation is None or pair.weight is None:
             raise InputError("products of the rounded table need quantized weights and activations")

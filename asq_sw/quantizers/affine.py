@@ -59,7 +59,7 @@ class Sums(NamedTuple):
 
 
 @njit(cache=True)
-def _forward_chunk(x, out, origin, step, low, high, scale, offset):  # type: ignore[no-untyped-def]
+def _forward_chunk(x, out, origin, step, low, high, scale, offset):
     bad = 0
     for i in range(x.size):
         v = (x[i] - origin) / step
@@ -71,7 +71,7 @@ def _forward_chunk(x, out, origin, step, low, high, scale, offset):  # type: ign
 
 
 @njit(cache=True, parallel=True)
-def _forward(x, out, origin, step, low, high, scale, offset, bad):  # type: ignore[no-untyped-def]
+def _forward(x, out, origin, step, low, high, scale, offset, bad):
     for k in prange(bad.size):
         part = slice(k * CHUNK, min((k + 1) * CHUNK, x.size))
         bad[k] = _forward_chunk(x[part], out[part], origin, step, low, high, scale, offset)
@@ -80,7 +80,7 @@ def _forward(x, out, origin, step, low, high, scale, offset, bad):  # type: igno
 # reassoc lets the sums use vector lanes; no flag here lets a NaN be assumed away. The sums of one chunk are
 # in the array's dtype (float64 would halve the speed), those of the chunks in float64.
 @njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
-def _backward_chunk(x, grad, dx, origin, step, low, high, gain, sums):  # type: ignore[no-untyped-def]
+def _backward_chunk(x, grad, dx, origin, step, low, high, gain, sums):
     zero = x.dtype.type(0)
     below = above = inside = weighted = error = zero
     for i in range(x.size):
@@ -99,7 +99,7 @@ def _backward_chunk(x, grad, dx, origin, step, low, high, gain, sums):  # type: 
 
 
 @njit(cache=True, parallel=True)
-def _backward(x, grad, dx, origin, step, low, high, gain, sums):  # type: ignore[no-untyped-def]
+def _backward(x, grad, dx, origin, step, low, high, gain, sums):
     for k in prange(sums.shape[0]):
         part = slice(k * CHUNK, min((k + 1) * CHUNK, x.size))
         _backward_chunk(x[part], grad[part], dx[part], origin, step, low, high, gain, sums[k])

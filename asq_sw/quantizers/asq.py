@@ -30,7 +30,7 @@ _SINGLE = 8  # fewer channels than this: an adapter of one layer
 
 
 @njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
-def _mean(x, channels_last, mean):  # type: ignore[no-untyped-def]
+def _mean(x, channels_last, mean):
     """Average of each channel of one sample; ``x``: (pixels, C) or (C, pixels), ``mean``: (C,)."""
     rows, columns = x.shape
     if channels_last:
@@ -49,7 +49,7 @@ def _mean(x, channels_last, mean):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
-def _adapt(mean, w1, b1, w2, b2, hidden):  # type: ignore[no-untyped-def]
+def _adapt(mean, w1, b1, w2, b2, hidden):
     """The adapter's output before its last ReLU; fills ``hidden`` (post ReLU). ``w1`` of no rows: one layer."""
     total = b2[0]
     if w1.shape[0] == 0:
@@ -67,7 +67,7 @@ def _adapt(mean, w1, b1, w2, b2, hidden):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _quantize(x, out, step, low, high):  # type: ignore[no-untyped-def]
+def _quantize(x, out, step, low, high):
     for i in range(x.size):
         v = x[i] / step
         c = low if v < low else v
@@ -76,7 +76,7 @@ def _quantize(x, out, step, low, high):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, parallel=True)
-def _forward(x, out, channels_last, s, low, high, w1, b1, w2, b2, means, hidden, raw):  # type: ignore[no-untyped-def]
+def _forward(x, out, channels_last, s, low, high, w1, b1, w2, b2, means, hidden, raw):
     floor = x.dtype.type(FLOOR)
     for i in prange(x.shape[0]):
         _mean(x[i], channels_last, means[i])
@@ -86,7 +86,7 @@ def _forward(x, out, channels_last, s, low, high, w1, b1, w2, b2, means, hidden,
 
 
 @njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
-def _error(x, grad, step, low, high):  # type: ignore[no-untyped-def]
+def _error(x, grad, step, low, high):
     """sum(G e) of one sample."""
     total = x.dtype.type(0)
     for i in range(x.size):
@@ -99,7 +99,7 @@ def _error(x, grad, step, low, high):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _spread(x, grad, dx, channels_last, step, low, high, through):  # type: ignore[no-untyped-def]
+def _spread(x, grad, dx, channels_last, step, low, high, through):
     """dx of one sample; ``through``: the adapter's gradient by channel, (C,)."""
     rows, columns = x.shape
     zero = x.dtype.type(0)
@@ -115,7 +115,7 @@ def _spread(x, grad, dx, channels_last, step, low, high, through):  # type: igno
 
 
 @njit(cache=True, parallel=True)
-def _backward(  # type: ignore[no-untyped-def]
+def _backward(
     x, grad, dx, channels_last, s, low, high, w1, w2, means, hidden, raw, errors, d_hidden, d_raw, d_means
 ):
     floor, zero = x.dtype.type(FLOOR), x.dtype.type(0)
@@ -139,7 +139,7 @@ def _backward(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, parallel=True)
-def _products(left, right, out):  # type: ignore[no-untyped-def]
+def _products(left, right, out):
     """``out[j, c] = sum_i left[i, j] right[i, c]``, samples in order whatever the threads."""
     for j in prange(out.shape[0]):
         out[j, :] = 0

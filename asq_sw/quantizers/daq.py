@@ -29,14 +29,13 @@ from asq_sw.quantizers.affine import Affine, AffineQuantizer, Sums, chunks
 from asq_sw.quantizers.base import CHUNK, FLOOR, ActivationQuantizer, Array, WeightQuantizer
 from asq_sw.quantizers.odd_codes import odd_codes, odd_format
 
-
 # 1 / n! for n = 15 .. 0: exp(h) = sum of h**n / n!, truncated below 0.5**16 / 16! = 7e-19 for |h| <= 1/2.
 _TAYLOR = tuple(1 / factorial(n) for n in range(15, -1, -1))
 
 
 # reassoc lets the sums use vector lanes; no flag here lets a NaN be assumed away.
 @njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
-def _backward_chunk(x, grad, dx, origin, step, high, slope, kernel, sums):  # type: ignore[no-untyped-def]
+def _backward_chunk(x, grad, dx, origin, step, high, slope, kernel, sums):
     zero, one, half = x.dtype.type(0), x.dtype.type(1), x.dtype.type(0.5)
     inside = weighted = total = coded = zero
     for i in range(x.size):
@@ -60,7 +59,7 @@ def _backward_chunk(x, grad, dx, origin, step, high, slope, kernel, sums):  # ty
 
 
 @njit(cache=True, parallel=True)
-def _backward(x, grad, dx, origin, step, high, slope, kernel, sums):  # type: ignore[no-untyped-def]
+def _backward(x, grad, dx, origin, step, high, slope, kernel, sums):
     for k in prange(sums.shape[0]):
         part = slice(k * CHUNK, min((k + 1) * CHUNK, x.size))
         _backward_chunk(x[part], grad[part], dx[part], origin, step, high, slope, kernel, sums[k])

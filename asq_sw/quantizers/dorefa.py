@@ -20,7 +20,7 @@ from asq_sw.quantizers.odd_codes import odd_codes, odd_format
 
 
 @njit(cache=True, parallel=True)
-def _forward(w, out, peak, steps):  # type: ignore[no-untyped-def]
+def _forward(w, out, peak, steps):
     half, two = w.dtype.type(0.5), w.dtype.type(2)
     for k in prange((w.size + CHUNK - 1) // CHUNK):
         for i in range(k * CHUNK, min((k + 1) * CHUNK, w.size)):
@@ -29,7 +29,7 @@ def _forward(w, out, peak, steps):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, parallel=True)
-def _backward(w, grad, dw, peak, through_peak):  # type: ignore[no-untyped-def]
+def _backward(w, grad, dw, peak, through_peak):
     one = w.dtype.type(1)
     for k in prange(through_peak.size):
         total = w.dtype.type(0)

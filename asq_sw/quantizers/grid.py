@@ -24,7 +24,7 @@ _BLOCK = (
 
 
 @njit(cache=True)
-def _nearest(w, out, scale, thresholds, levels):  # type: ignore[no-untyped-def]
+def _nearest(w, out, scale, thresholds, levels):
     """Write the nearest level times ``scale``; returns how many weights are NaN or infinite.
 
     Level by level over a block, so that the compare and the select run on vectors. ``levels``: magnitudes
@@ -47,14 +47,14 @@ def _nearest(w, out, scale, thresholds, levels):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, parallel=True)
-def _forward(w, out, alpha, thresholds, levels, bad):  # type: ignore[no-untyped-def]
+def _forward(w, out, alpha, thresholds, levels, bad):
     for c in prange(w.shape[0]):
         bad[c] = _nearest(w[c], out[c], alpha[c], thresholds, levels)
 
 
 # reassoc lets the sum use vector lanes; no flag here lets a NaN be assumed away.
 @njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
-def _channel(w, w_hat, grad, dw, alpha):  # type: ignore[no-untyped-def]
+def _channel(w, w_hat, grad, dw, alpha):
     zero = w.dtype.type(0)
     total = zero
     for i in range(w.size):
@@ -66,7 +66,7 @@ def _channel(w, w_hat, grad, dw, alpha):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, parallel=True)
-def _backward(w, w_hat, grad, dw, alpha, d_alpha):  # type: ignore[no-untyped-def]
+def _backward(w, w_hat, grad, dw, alpha, d_alpha):
     for c in prange(w.shape[0]):
         d_alpha[c] = _channel(w[c], w_hat[c], grad[c], dw[c], alpha[c])
 

@@ -27,7 +27,7 @@ from asq_sw.quantizers.initial import best_clip
 
 
 @njit(cache=True, parallel=True)
-def _forward(w, out, c, d, gamma, steps):  # type: ignore[no-untyped-def]
+def _forward(w, out, c, d, gamma, steps):
     zero, one = w.dtype.type(0), w.dtype.type(1)
     for k in prange((w.size + CHUNK - 1) // CHUNK):
         for i in range(k * CHUNK, min((k + 1) * CHUNK, w.size)):
@@ -41,7 +41,7 @@ def _forward(w, out, c, d, gamma, steps):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, parallel=True)
-def _backward(w, grad, dw, c, d, gamma, sums):  # type: ignore[no-untyped-def]
+def _backward(w, grad, dw, c, d, gamma, sums):
     zero, one = w.dtype.type(0), w.dtype.type(1)
     for k in prange(sums.shape[0]):
         dc = dd = dgamma = zero

@@ -95,9 +95,7 @@ def test_float32_follows_float64(make) -> None:
             net.backward(cross_entropy(logits, labels)[1])
     for key, value in wide.grads.items():
         np.testing.assert_allclose(narrow.grads[key], value, rtol=2e-3, atol=2e-4)
-    np.testing.assert_allclose(
-        narrow.forward(x.astype(np.float32)), wide.forward(x), rtol=1e-3, atol=1e-4
-    )
+    np.testing.assert_allclose(narrow.forward(x.astype(np.float32)), wide.forward(x), rtol=1e-3, atol=1e-4)
 
 
 def test_batch_norm_is_its_definition() -> None:
@@ -144,7 +142,8 @@ def test_quantized_step_is_the_same_for_any_number_of_threads() -> None:
         assert grads() == many
     finally:
         numba.set_num_threads(threads)
-    assert "layer1.0.conv1.activation.s" in many and "layer1.0.conv1.weight.alpha" in many
+    assert "layer1.0.conv1.activation.s" in many
+    assert "layer1.0.conv1.weight.alpha" in many
 
 
 @pytest.mark.parametrize("op", ["conv", "linear"])
@@ -162,7 +161,8 @@ def test_rounded_products_are_the_formats(op: str, frac_bits: int) -> None:
     x = np.abs(np.random.default_rng(0).normal(size=(3, 6, 6, 5)))
     y = net.forward(x)
     # the same layer in integers: every product from the format's definition
-    assert pair.weight is not None and pair.activation is not None
+    assert pair.weight is not None
+    assert pair.activation is not None
     weights = pair.weight.encode(net.parameters["m.weight"])
     flat = x if op == "conv" else np.ascontiguousarray(x.transpose(0, 3, 1, 2)).reshape(3, -1)
     codes = pair.activation.encode(flat)

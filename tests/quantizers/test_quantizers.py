@@ -62,7 +62,9 @@ WEIGHTS = {
     "qil gamma": lambda b: Qil(b, weights=True, train_gamma=True),
     "daq": lambda b: Daq(b, weights=True),
 }
-ALL = {f"activations {k}": v for k, v in ACTIVATIONS.items()} | {f"weights {k}": v for k, v in WEIGHTS.items()}
+ALL = {f"activations {k}": v for k, v in ACTIVATIONS.items()} | {
+    f"weights {k}": v for k, v in WEIGHTS.items()
+}
 
 
 # -- forward ---------------------------------------------------------------------------------------------------
@@ -78,7 +80,8 @@ def test_asq_follows_its_formula(bits: int) -> None:
     hidden = np.maximum(g @ p["fc1.weight"].T + p["fc1.bias"], 0)
     beta = np.maximum(np.maximum(hidden @ p["fc2.weight"].T + p["fc2.bias"], 0), 1e-8).reshape(-1, 1, 1, 1)
     assert p["s"][0] == pytest.approx(2 * np.abs(x).mean() / (2**bits - 1) ** 0.5)
-    assert p["fc1.weight"].shape == (4, 16) and p["fc2.bias"][0] == 1
+    assert p["fc1.weight"].shape == (4, 16)
+    assert p["fc2.bias"][0] == 1
     np.testing.assert_allclose(
         x_hat, clamp_round(x / (p["s"] * beta), 0, 2**bits - 1) * p["s"] * beta, rtol=1e-12
     )
@@ -148,9 +151,7 @@ def soft_daq(z: np.ndarray, high: int, sigma: float, temperature: float) -> np.n
     f = np.floor(z)
     t = z - f
     near = np.rint(t)
-    scores = np.stack(
-        [np.exp(-np.abs(t - k)) * np.exp(-((k - near) ** 2) / sigma**2) for k in (0, 1)]
-    )
+    scores = np.stack([np.exp(-np.abs(t - k)) * np.exp(-((k - near) ** 2) / sigma**2) for k in (0, 1)])
     beta = temperature / np.abs(scores[0] - scores[1])
     p = np.exp(beta * scores)
     p /= p.sum(axis=0)
@@ -351,14 +352,20 @@ def test_lsq_plus_offset_gradient() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(sorted(ALL)), st.integers(2, 7), st.integers(0, 99), st.sampled_from([np.float32, np.float64]))
+@given(
+    st.sampled_from(sorted(ALL)),
+    st.integers(2, 7),
+    st.integers(0, 99),
+    st.sampled_from([np.float32, np.float64]),
+)
 def test_codes_reproduce_the_output(name: str, bits: int, seed: int, dtype: type) -> None:
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(rng.integers(1, 5), rng.integers(1, 20), 3, 2)).astype(dtype)
     x = x if name.startswith("weights") else np.abs(x)
     q = ALL[name](bits)
     x_hat = q.forward(x, training=True)
-    assert x_hat.dtype == dtype and x_hat.shape == x.shape
+    assert x_hat.dtype == dtype
+    assert x_hat.shape == x.shape
     encoded = q.encode(x)
     if name.startswith("weights"):
         alpha = encoded.alpha.reshape(-1, 1, 1, 1)
@@ -368,10 +375,14 @@ def test_codes_reproduce_the_output(name: str, bits: int, seed: int, dtype: type
             values = encoded.format.decode(encoded.codes)
         np.testing.assert_allclose(alpha * values, x_hat, rtol=1e-5, atol=1e-6)
     else:
-        assert encoded.codes.min() >= encoded.format.min and encoded.codes.max() <= encoded.format.max
-        np.testing.assert_allclose(encoded.scale * encoded.codes + encoded.offset, x_hat, rtol=1e-4, atol=1e-5)
+        assert encoded.codes.min() >= encoded.format.min
+        assert encoded.codes.max() <= encoded.format.max
+        np.testing.assert_allclose(
+            encoded.scale * encoded.codes + encoded.offset, x_hat, rtol=1e-4, atol=1e-5
+        )
     dx = q.backward(np.ones_like(x))
-    assert dx.shape == x.shape and np.isfinite(dx).all()
+    assert dx.shape == x.shape
+    assert np.isfinite(dx).all()
     assert set(q.grads) == set(q.parameters)
 
 
@@ -380,7 +391,8 @@ def test_zeros_and_dead_channels(name: str) -> None:
     q = ALL[name](2)
     zeros = np.zeros((3, 8, 4, 4), np.float32)
     first = q.forward(zeros, training=True)
-    assert np.isfinite(first).all() and np.isfinite(q.backward(np.ones_like(zeros))).all()
+    assert np.isfinite(first).all()
+    assert np.isfinite(q.backward(np.ones_like(zeros))).all()
     x = np.abs(normal(3, 8, 4, 4, dtype=np.float32))
     x[1] = 0
     for _ in range(2):
