@@ -174,14 +174,8 @@ def main(
     data = load(data_path)
     base = folder / "base.npz"
     if not base.exists():
-        made = Recipe(
-            model=model,
-            quantizer="fp32",
-            epochs=base_epochs,
-            rate=BASE_RATE,
-            quantizer_rate=0.01,
-            limit=limit,
-        )
+        fields: dict[str, Any] = {"model": model, "quantizer": "fp32", "epochs": base_epochs, "limit": limit}
+        made = Recipe.checked("base", rate=BASE_RATE, **fields)
         trainer = Trainer(made, data, read_weights(pretrained), folder / "base", (data_path, pretrained))
         _timed(trainer, folder / "base")
         write_npz(base, trainer.network.parameters | trainer.network.buffers)

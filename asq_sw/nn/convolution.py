@@ -335,9 +335,9 @@ class Convolution:
             self._places = np.zeros(0, np.int64)
             taps = [(ky * dh, 0) for ky in range(kh)]
             lanes = np.arange(blocks * LANES)
-            kx, c = np.divmod(lanes, self.channels)
+            column, channel = np.divmod(lanes, self.channels)
             inside = lanes < kw * self.channels
-            index = [np.where(inside, (c * kh + ky) * kw + kx, -1) for ky in range(kh)]
+            index = [np.where(inside, (channel * kh + ky) * kw + column, -1) for ky in range(kh)]
         else:
             blocks = _blocks(self.channels)
             per_phase = -(-(w.width + left + right + dw * kw) // sw) + slack
