@@ -2,8 +2,8 @@
 
 Every row starts from the same full-precision network, itself fine-tuned on the same images, and is trained for
 the same epochs on the same schedule; the full-precision row is too, and is what the others are compared with.
-Rows that are done are kept, a row that was interrupted goes on, so the table is made in as many sittings as
-it takes:
+Rows that are done are kept (``accuracy.csv`` in the folder says which), a row that was interrupted goes on, so
+the table is made in as many sittings as it takes:
 
 python -m asq_sw.table --data cifar10_jpeg.npz --pretrained resnet20_cifar10_fp32.npz -o FOLDER
 """
@@ -30,6 +30,8 @@ FIELDS = (
 )  # fmt: skip
 
 
+QUANTIZER_RATE = 0.1
+"""Of scales and adapters (SGD); the task's parameters have ``--rate``."""
 BASE_RATE = 0.05
 """Of the full-precision fine-tuning that all rows start from."""
 
@@ -68,60 +70,71 @@ _QIL = (("quantizer_optimizer", "adam"), ("quantizer_rate", 1e-3))
 
 def rows() -> list[Row]:
     """All rows, those that the conclusion rests on first."""
-    first = [Row("fp32"), *(Row("asq-post", b, b) for b in (4, 3, 2))]
+    rounded = [Row("asq-post", 4, 4, 0, (("rounded", True), ("frac_bits", f))) for f in (0, 1, 2)]
+    key = [Row("fp32"), Row("asq-post", 4, 4), rounded[0], Row("asq-post", 3, 3), Row("asq-post", 2, 2)]
     beside = [
         Row("daq", 1, 1, 0, _DAQ),
-        *(Row("qil", b, b, 0, _QIL) for b in (4, 3, 2)),
-        *(Row("lsq", b, b) for b in (4, 3, 2)),
-    ]
-    ablation = [
+        Row("lsq", 4, 4),
+        Row("qil", 4, 4, 0, _QIL),
         Row("post", 4, 4),
-        Row("asq-post-paper", 4, 4),
+        Row("asq-uniform", 4, 4),
         Row("asq-pot", 4, 4),
         Row("asq-apot", 4, 4),
-        Row("asq-uniform", 4, 4),
-        Row("asq-fp4", 4, 4),
-        Row("asq-post", 4, 4, 0, (("rounded", True), ("frac_bits", 2))),
-        Row("asq-post", 4, 4, 0, (("rounded", True), ("frac_bits", 1))),
-        Row("asq-post", 4, 4, 0, (("rounded", True), ("frac_bits", 0))),
-        Row("post", 3, 3),
-        Row("post", 2, 2),
-        Row("asq-pot", 3, 3),
-        Row("asq-uniform", 3, 3),
-        Row("asq-uniform", 2, 2),
+        Row("asq-post-paper", 4, 4),
+        *(Row("lsq", b, b) for b in (3, 2)),
+        *(Row("qil", b, b, 0, _QIL) for b in (3, 2)),
     ]
-    seeds = [Row(r.quantizer, r.wbits, r.abits, s, r.options) for s in (1, 2) for r in first]
-    return [*first, *beside, *ablation[:7], *seeds, *ablation[7:]]
+    seeds = [Row(r.quantizer, r.wbits, r.abits, s, r.options) for s in (1, 2) for r in key]
+    more = [
+        *rounded[1:],
+        Row("asq-fp4", 4, 4),
+        *(Row("post", b, b) for b in (3, 2)),
+        Row("asq-pot", 3, 3),
+        *(Row("asq-uniform", b, b) for b in (3, 2)),
+    ]
+    return [*key, *beside, *seeds, *more]
 
 
 def recipe(row: Row, epochs: int, rate: float, limit: int | None, model: str) -> Recipe:
     """The recipe of one row."""
     fields: dict[str, Any] = {
         "model": model, "quantizer": row.quantizer, "wbits": row.wbits, "abits": row.abits, "seed": row.seed,
-        "epochs": epochs, "rate": rate, "quantizer_rate": 0.3, "limit": limit, "warmup": 100,
+        "epochs": epochs, "rate": rate, "quantizer_rate": QUANTIZER_RATE, "limit": limit, "warmup": 100,
     }  # fmt: skip
     return Recipe.checked(row.name, **(fields | dict(row.options)))
 
 
-def _result(row: Row, folder: Path) -> dict[str, Any]:
-    last = list(csv.DictReader(io.StringIO((folder / METRICS).read_text())))[-1]
-    made = read_config(folder)["recipe"]
-    seconds = json.loads((folder / "time.json").read_text())["seconds"]
+def command_of(row: Row, recipe: Recipe) -> str:
+    """The shell command that trains the row from the base that all rows share."""
+    made = recipe.model_dump(mode="json")
     options = f" --frac-bits {made['frac_bits']}" if made["frac_bits"] is not None else ""
     options += " --rounded" if made["rounded"] else ""
     if made["quantizer_optimizer"] != "sgd":
         options += f" --quantizer-optimizer {made['quantizer_optimizer']}"
-    command = (
+    return (
         f"asq train {made['model']} --data cifar10_jpeg.npz --pretrained base.npz --quantizer {made['quantizer']} "
         f"--wbits {made['wbits']} --abits {made['abits']} --epochs {made['epochs']} --rate {made['rate']:g} "
         f"--quantizer-rate {made['quantizer_rate']:g} --warmup {made['warmup']} --seed {made['seed']}{options} "
         f"-o {row.name}"
     )
+
+
+def _result(row: Row, folder: Path) -> dict[str, Any]:
+    last = list(csv.DictReader(io.StringIO((folder / METRICS).read_text())))[-1]
+    made = read_config(folder)["recipe"]
     values = {
         "test_accuracy": float(last["test_accuracy"]), "train_accuracy": float(last["train_accuracy"]),
-        "seconds": seconds, "command": command,
+        "seconds": json.loads((folder / "time.json").read_text())["seconds"],
+        "command": command_of(row, Recipe(**made)),
     }  # fmt: skip
     return {key: values.get(key, made.get(key)) for key in FIELDS}
+
+
+def read(path: Path) -> dict[str, dict[str, Any]]:
+    """The rows of a table that was written before, by their commands."""
+    if not path.exists():
+        return {}
+    return {row["command"]: row for row in csv.DictReader(io.StringIO(path.read_text()))}
 
 
 def _write(results: list[dict[str, Any]], path: Path) -> None:
@@ -181,15 +194,20 @@ def main(
         write_npz(base, trainer.network.parameters | trainer.network.buffers)
         click.echo(f"base: {trainer.history[-1]}")
     weights = read_weights(base)
-    results = []
+    table = folder / "accuracy.csv"
+    known, results = read(table), []
     for row in rows():
         place, made = folder / row.name, recipe(row, epochs, rate, limit, model)
+        command = command_of(row, made)
+        if command in known:
+            results.append(known[command])
+            continue
         if not _done(place, made):
             if only and only not in row.name:
                 continue
             _timed(Trainer(made, data, weights, place, (data_path, str(base))), place)
         results.append(_result(row, place))
-        _write(results, folder / "accuracy.csv")
+        _write(results, table)
         click.echo(f"{row.name}: {results[-1]['test_accuracy']:.2f}% in {results[-1]['seconds']:.0f} s")
     if not results:
         raise InputError(f"--only {only}: no row has that in its name")

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from asq_sw.errors import InputError
 from asq_sw.formats import GRIDS, MAX_BITS, MIN_BITS, ActivationFormat, WeightFormat
+from hw.variants import VARIANTS as TILE_VARIANTS
 
 DATAFLOWS = ("ws", "os")
 MAX_SIDE = 1024
@@ -56,6 +57,7 @@ REGISTRY: tuple[Entry, ...] = (
     *_MULTIPLIERS,
     *(entry._replace(unit="pe", builder="hw.pe:processing_element") for entry in _MULTIPLIERS),
     *(entry._replace(unit="array", builder="hw.array:systolic_array") for entry in _MULTIPLIERS),
+    *(Entry("tile", way.grids, way.name, "hw.tile:tile", way.max_index_bits) for way in TILE_VARIANTS),
 )
 
 UNITS = tuple(dict.fromkeys(entry.unit for entry in REGISTRY))
@@ -105,8 +107,8 @@ class UnitSpec:
         Shape of an array or tile, 1 to 1024; 1 for the other units.
     terms : int
         How many products a partial sum or accumulator must hold without overflow, 1 to 2**24. 0 for the
-        default, which then stands here: the array's rows, 32 for a lone processing element, 32768 for an
-        output-stationary accumulator, 1 for a multiplier.
+        default, which then stands here: the array's rows, 32 for a lone processing element, 32768 for a
+        tile's or an output-stationary accumulator, 1 for a multiplier.
     dataflow : str
         ``"ws"`` (weight-stationary) or ``"os"`` (output-stationary); of processing element and array.
     skew : bool
@@ -170,7 +172,7 @@ class UnitSpec:
     def _default_terms(self) -> int:
         if self.unit == "multiplier":
             return 1
-        if self.dataflow == "os":
+        if self.dataflow == "os" or self.unit == "tile":
             return OS_TERMS
         return self.rows if self.unit in SHAPED_UNITS else PE_TERMS
 

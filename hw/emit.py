@@ -154,6 +154,11 @@ def spec_timing(spec: UnitSpec) -> list[str]:
         return ["each clk: a_out <= a_in; psum_out <= psum_in + a_in * w_out; if (load) w_out <= w_in"]
     if spec.unit == "pe":
         return ["each clk: a_out <= a_in; w_out <= w_in; sum_out <= drain ? sum_in : sum_out + a_in * w_in"]
+    if spec.unit == "tile":
+        return [
+            "each clk, column c: acc__c <= (clear ? 0 : acc__c) + the sum over r of a term of a__r and w__r__c;",
+            "term + correction(w) = product: hw.tile.TileSpec.exact adds the corrections, known with the weights",
+        ]
     if spec.unit != "array":
         return []
     rows, cols = spec.rows, spec.cols

@@ -16,15 +16,18 @@ from hw.synth.activity import LANES_PER_WORD, simulate
 from hw.synth.flow import TOP, Mapped, synthesize
 from hw.synth.glitches import delayed
 from hw.synth.library import Library
-from hw.synth.operands import LANES, Operands, gaussian, stimulus
+from hw.synth.operands import LANES, Operands, Stimulus, gaussian, stimulus
 from hw.synth.power import Power, estimate, leakage_nw
 from hw.synth.program import compile_netlist
 from hw.synth.timing import typical_slew
+from hw.tile import Column, TileSpec
 
 DEFAULT_CLOCK_NS = {"nangate45": 2.0, "sky130hd": 7.5, "asap7": 1.8}
 """Clock period by node: 500 MHz at 45 nm, and as many gate delays (about 90 FO4) at the other nodes."""
 LARGE = 4000
 """Cells from which on a unit is simulated in fewer lanes: it averages over its own parts."""
+TILE_TRIES = 6
+"""Recipes that a tile takes its column's netlist from, at most."""
 DEFAULT_CLOCK_SLEWS = 190
 """Clock period of any other library, in its typical slews: about what nangate45's is."""
 
@@ -96,12 +99,40 @@ def synthesize_unit(
     clock = default_clock_ns(library) if clock_ns is None else clock_ns
     if not clock > 0:
         raise InputError(f"clock period is {clock!r} ns, expected a positive number")
+    if spec.unit == "tile":
+        return synthesize_tile(TileSpec.from_unit(spec), library, clock, wires)
     design = to_rtlil(spec.build(), TOP)
     if spec.unit != "array":
         return synthesize(design, library, clock, wires)
     element = replace(spec, unit="pe", rows=1, cols=1, skew=False)
     recipe = synthesize_unit(element, library, clock, wires).recipe
     return synthesize(design, library, clock, wires, (recipe,), element.name)
+
+
+def synthesize_tile(
+    tile: TileSpec, library: Library, clock_ns: float, wires: str = "fanout", only: tuple[str, ...] = ()
+) -> Mapped:
+    """The mapped netlist of a broadcast tile (cached).
+
+    One column is synthesized by itself. The tile takes copies of it, mapped by the recipes that met the
+    clock there, smallest first, until the whole tile meets it with its edge and broadcast lines; if none
+    does, the fastest tile is kept.
+    """
+    column = Column(tile)
+    alone = synthesize(to_rtlil(column, TOP), library, clock_ns, wires, only)
+    design = to_rtlil(tile.build(), TOP)
+    fitting = sorted(
+        alone.tried, key=lambda recipe: (alone.tried[recipe][1] > clock_ns, *alone.tried[recipe])
+    )
+    best: Mapped | None = None
+    for recipe in dict.fromkeys([alone.recipe, *fitting[:TILE_TRIES]]):
+        found = synthesize(design, library, clock_ns, wires, (recipe,), column.module_name)
+        if best is None or found.timing.delay_ns < best.timing.delay_ns:
+            best = found
+        if best.timing.delay_ns <= clock_ns:
+            break
+    assert best is not None
+    return Mapped(best.netlist, best.timing, best.recipe, alone.tried)
 
 
 def rtlil_hash(spec: UnitSpec) -> str:
@@ -119,9 +150,19 @@ def power(
     seed: int = 0,
 ) -> Power:
     """Energy per cycle of a mapped unit that works on ``operands``; ``glitches`` as in :func:`measure`."""
+    return streamed(mapped, stimulus(spec, operands, lanes_for(mapped), seed), clock_ns, wires, glitches)
+
+
+def lanes_for(mapped: Mapped) -> int:
+    """How many copies of a unit to simulate."""
+    return LANES if len(mapped.netlist.instances) <= LARGE else LANES_PER_WORD
+
+
+def streamed(
+    mapped: Mapped, given: Stimulus, clock_ns: float, wires: str = "fanout", glitches: str = "library"
+) -> Power:
+    """Energy per cycle of a netlist under given inputs; ``glitches`` as in :func:`measure`."""
     netlist = mapped.netlist
-    lanes = LANES if len(netlist.instances) <= LARGE else LANES_PER_WORD
-    given = stimulus(spec, operands, lanes, seed)
     if glitches == "none":
         activity = simulate(compile_netlist(netlist), given.inputs, given.counting)
     else:

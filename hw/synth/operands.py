@@ -20,6 +20,7 @@ from asq_sw.formats import ActivationFormat, WeightFormat
 from asq_sw.provenance import file_hash
 from asq_sw.sqnr import half_normal_activations, sqnr
 from hw.design import UnitSpec
+from hw.tile import TileSpec
 
 CYCLES = 256
 """Counted cycles: activations that stream past one weight."""
@@ -160,6 +161,7 @@ def stimulus(spec: UnitSpec, operands: Operands, lanes: int = LANES, seed: int =
       ``terms - 1``, uniformly over the lanes.
     * ``pe``, output-stationary: activations and weights both stream, along K.
     * ``array``: rows and columns of the matrices, skewed as the array expects it.
+    * ``tile``: see :func:`tile_stimulus`.
 
     Raises
     ------
@@ -182,9 +184,53 @@ def stimulus(spec: UnitSpec, operands: Operands, lanes: int = LANES, seed: int =
         return _weight_stationary_array(spec, operands, cycles, lanes, generator)
     if spec.unit == "array":
         return _output_stationary_array(spec, operands, lanes, generator)
+    if spec.unit == "tile":
+        return tile_stimulus(TileSpec.from_unit(spec), operands, lanes, seed)
     raise InputError(
-        f"energy of a {spec.dataflow} {spec.unit} cannot be measured, expected multiplier, pe or array"
+        f"energy of a {spec.dataflow} {spec.unit} cannot be measured, expected multiplier, pe, array or tile"
     )
+
+
+def tile_stimulus(tile: TileSpec, operands: Operands, lanes: int = LANES, seed: int = 0) -> Stimulus:
+    """Output-stationary dot products: every cycle R new activations and R x C new weights, along K.
+
+    With weight registers the weights are loaded once and activations stream, as in a weight-stationary fold;
+    the accumulators then start anew every cycle. A variant that cannot hold a code (``int`` in sign and
+    magnitude) gets the code above it.
+    """
+    generator = np.random.default_rng(seed)
+    k_total, n_total = operands.weights.shape
+    t_total = operands.activations.shape[1]
+    first_n = generator.integers(0, n_total, lanes)
+    first_t = generator.integers(0, t_total, lanes)
+    weights = operands.weights
+    if tile.variant == "multiples" and tile.weight.grid == "int":
+        lowest = 1 << (tile.weight.bits - 1)
+        weights = np.where(weights == lowest, lowest + 1, weights)
+    slices = max(1, k_total // tile.rows)
+    length = min(CYCLES, max(64, 2 * slices)) + 1
+    cycle = np.arange(length)
+    inputs: dict[str, ArrayLike] = {}
+    if tile.registers:
+        k0 = generator.integers(0, slices, lanes)[None, :] * tile.rows + np.zeros((length, 1), np.int64)
+        t = (first_t + cycle[:, None]) % t_total
+        inputs["load"] = np.broadcast_to((cycle == 0).astype(np.int64)[:, None], (length, lanes))
+        clear = np.ones((length, lanes), np.int64)
+    else:
+        k0 = np.broadcast_to((cycle % slices)[:, None] * tile.rows, (length, lanes))
+        t = (first_t + (cycle // slices)[:, None]) % t_total
+        clear = np.broadcast_to((cycle % slices == 0).astype(np.int64)[:, None], (length, lanes))
+    inputs["clear"] = clear
+    for r in range(tile.rows):
+        k = (k0 + r) % k_total
+        inputs[f"a__{r}"] = operands.activations[k, t]
+        for c in range(tile.cols):
+            inputs[f"w__{r}__{c}"] = tile.stored(weights[k, (first_n + c) % n_total])
+    if tile.edge_registers:  # weights and clear a cycle after the activations
+        for name in inputs:
+            if not name.startswith("a__"):
+                inputs[name] = np.roll(np.asarray(inputs[name]), 1, axis=0)
+    return Stimulus(inputs, _after(3, length))
 
 
 def _after(first: int, cycles: int) -> NDArray[np.bool_]:

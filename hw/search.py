@@ -1,0 +1,177 @@
+"""The search for a datapath: broadcast tiles of all variants, shapes and trees, measured alike.
+
+python -m hw.search -o hw/data/tiles.json
+
+Every point is synthesized at its node's default clock by the same recipes, timed with its broadcast lines and
+buffers, and its energy is that of the same layer's operands. A point says how accurate its arithmetic is: the
+SQNR of Gaussian weights with the table's rounding counted (:func:`asq_sw.sqnr.sqnr`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from asq_sw.errors import InputError
+from asq_sw.files import write_text
+from asq_sw.formats import ActivationFormat, WeightFormat
+from asq_sw.provenance import versions
+from asq_sw.sqnr import sqnr
+from hw import variants
+from hw.emit import to_rtlil
+from hw.synth import library as libraries
+from hw.synth.flow import TOP
+from hw.synth.measure import _figure, default_clock_ns, lanes_for, streamed, synthesize_tile
+from hw.synth.operands import Operands, gaussian, tile_stimulus
+from hw.tile import TileSpec
+
+RECIPES = ("ripple area", "brent-kung area", "ripple flow", "brent-kung delay-sized-1.2")
+"""Recipes that every column gets: the four that win for processing elements."""
+NODES = ("nangate45", "sky130hd", "asap7")
+
+
+def points(quick: bool = False) -> Iterator[TileSpec]:
+    """The tiles to compare, those that the conclusion rests on first.
+
+    ``quick``: only these.
+    """
+    post = [WeightFormat("post", 4, f) for f in (0, 1, 2)]
+    integer, fp4, pot = WeightFormat("int", 4), WeightFormat("fp4", 4), WeightFormat("pot", 4)
+
+    def every(weight: WeightFormat, *names: str, **fields: Any) -> Iterator[TileSpec]:
+        for name in names:
+            yield TileSpec(weight, variant=name, **fields)
+
+    wide: dict[str, Any] = {"rows": 16, "cols": 16, "edge_registers": True}
+    for fields in (wide, wide | {"registers": True}):  # both operands stream; weights held
+        yield from every(integer, "booth", "paired-planes", **fields)
+        yield from every(post[0], "one-hot-shift", "select-shift", **fields)
+    yield TileSpec(WeightFormat("int", 8), 8, **wide)
+    for weight in (post[1], post[2], fp4, pot):
+        yield from every(weight, "one-hot-shift", **wide)
+    yield TileSpec(WeightFormat("apot", 4), **wide)
+    if quick:
+        return
+    small: dict[str, Any] = {"rows": 8, "cols": 8}
+    yield from every(integer, "booth", "paired-planes", "digits", "multiples", **small)
+    for weight in post:
+        yield from every(weight, *variants.names("post"), **small)
+    for weight in (fp4, pot):
+        yield from every(weight, "select-shift", "one-hot-shift", **small)
+    for tree in ("dadda", "adders"):
+        yield TileSpec(integer, tree=tree, **small)
+        yield TileSpec(post[0], tree=tree, **small)
+    for share in (1, 2, 4):  # columns per table
+        yield TileSpec(post[0], share=share, **small)
+    for weight in (integer, post[0]):
+        yield TileSpec(weight, rows=32, cols=16, edge_registers=True)
+    for bits in (2, 3):
+        for abits in (bits, 4):
+            yield TileSpec(WeightFormat("int", bits), abits, **small)
+            yield TileSpec(WeightFormat("post", bits, 0), abits, **small)
+    yield TileSpec(integer, 8, **small)
+    yield TileSpec(post[0], 8, **small)
+
+
+def key(tile: TileSpec, node: str, source: str) -> str:
+    """A row's name: the design, the node, the operands."""
+    digest = sha256(to_rtlil(tile.build(), TOP).encode()).hexdigest()[:16]
+    return f"{node} {tile.name} {digest} {sha256(source.encode()).hexdigest()[:8]}"
+
+
+def load_operands(path: str | Path, weight: WeightFormat, activation: ActivationFormat) -> Operands:
+    """A trained layer's operands: ``<grid><bits>_weights`` (K, N) codes, ``<...>_activations`` (K, T) of an .npz.
+
+    The name's grid and bits are the weights', as ``post4`` or ``int4``.
+
+    Raises
+    ------
+    InputError
+        If the file lacks them.
+    """
+    name = f"{weight.grid}{weight.bits}a{activation.bits}"
+    with np.load(path, allow_pickle=False) as held:
+        if f"{name}_weights" not in held.files:
+            raise InputError(
+                f"{path}: holds {sorted(held.files)}, expected {name}_weights and {name}_activations"
+            )
+        weights, activations = held[f"{name}_weights"], held[f"{name}_activations"]
+    return Operands(weights.astype(np.int64), activations.astype(np.int64), f"{Path(path).name} {name}")
+
+
+def measure_tile(tile: TileSpec, node: str, operands: Operands, wires: str = "fanout") -> dict[str, Any]:
+    """One row: area, delay, energy and accuracy of a tile at a node's default clock."""
+    cells = libraries.load(node)
+    clock = default_clock_ns(cells)
+    mapped = synthesize_tile(tile, cells, clock, wires, RECIPES)
+    given = tile_stimulus(tile, operands, lanes_for(mapped))
+    used = streamed(mapped, given, clock, wires)
+    netlist, macs = mapped.netlist, tile.macs
+    return {
+        "node": node, "grid": tile.weight.grid, "wbits": tile.weight.bits, "abits": tile.abits,
+        "frac_bits": tile.weight.frac_bits if tile.weight.grid.startswith("post") else None,
+        "variant": tile.variant, "rows": tile.rows, "cols": tile.cols, "tree": tile.tree, "share": tile.share,
+        "registers": tile.registers, "edge_registers": tile.edge_registers, "sum_bits": tile.sum_bits, "clock_ns": clock,
+        "area_per_mac_um2": _figure(netlist.area / macs),
+        "logic_per_mac_um2": _figure((netlist.area - netlist.area_sequential) / macs),
+        "delay_ns": _figure(mapped.timing.delay_ns), "slack_ns": _figure(clock - mapped.timing.delay_ns),
+        "energy_per_mac_fj": _figure(used.total_fj / macs), "activity": _figure(used.activity),
+        "leakage_per_mac_nw": _figure(used.leakage_nw / macs),
+        "sqnr_db": _figure(sqnr(tile.weight, abits=tile.abits).db),
+        "operands": operands.source, "recipe": mapped.recipe, "cells": len(netlist.instances),
+    }  # fmt: skip
+
+
+def _one(task: tuple[TileSpec, str, str | None]) -> dict[str, Any]:
+    tile, node, path = task
+    found = (
+        gaussian(tile.weight, tile.activation)
+        if path is None
+        else load_operands(path, tile.weight, tile.activation)
+    )
+    return measure_tile(tile, node, found)
+
+
+def table() -> dict[str, Any]:
+    """The measured tiles that the product carries: ``rows`` by :func:`key`."""
+    found: dict[str, Any] = json.loads((files("hw") / "data" / "tiles.json").read_text(encoding="utf-8"))
+    return found
+
+
+@click.command(help="Measure broadcast tiles of all variants; run again after an interrupt, it goes on.")
+@click.option("--node", "nodes", multiple=True, type=click.Choice(NODES), help="By default all three.")
+@click.option("--quick", is_flag=True, help="Only the points that the conclusion rests on.")
+@click.option("--operands", "path", type=click.Path(dir_okay=False), help="A trained layer's operands, .npz.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
+def main(nodes: Iterable[str], quick: bool, path: str | None, jobs: int, output: Path) -> None:
+    held = json.loads(output.read_text()) if output.exists() else {"rows": {}}
+    tasks = []
+    for node in nodes or NODES:
+        for tile in points(quick):
+            if path is not None and (tile.weight.bits, tile.abits) != (4, 4):
+                continue
+            name = key(tile, node, (path and Path(path).name) or "gaussian")
+            if name not in held["rows"]:
+                tasks.append((name, (tile, node, path)))
+    held |= {"made_by": "python -m hw.search", "versions": versions(("amaranth", "pyosys"))}
+    with ProcessPoolExecutor(jobs) as pool:
+        for (name, _), row in zip(tasks, pool.map(_one, [task for _, task in tasks]), strict=True):
+            held["rows"][name] = row
+            write_text(output, json.dumps(held, indent=1, sort_keys=True) + "\n")
+            click.echo(
+                f"{name.rsplit(' ', 2)[0]}: {row['area_per_mac_um2']:.1f} um2, {row['energy_per_mac_fj']:.1f} fJ, "
+                f"{row['delay_ns']:.2f} ns"
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,352 @@
+# amaranth: UnusedElaboratable=no
+# (a component may stand for the interface of its copies only)
+"""Broadcast tiles: R activations, each broadcast along a row of C columns; a column adds R products per cycle.
+
+A column is one dot product: R weights, an adder tree and an accumulator. What depends on the activations
+alone is made once per row at the *edge*. All grids and variants (:mod:`hw.variants`) have this interface.
+
+At every rising clock edge, for each column c::
+
+    acc[c] <= (0 if clear else acc[c]) + sum over r of term(a[r], w[r][c])
+
+where ``term(a, w) + correction(w)`` is the integer product of :mod:`asq_sw.formats`. The corrections of a dot
+product depend on its weights alone: :meth:`TileSpec.exact` adds them, as the requantizer does with its bias.
+The accumulator works modulo ``2**sum_bits`` and every sum of ``terms`` products fits, so that the result is
+exact although the uncorrected terms may wrap around.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from amaranth.hdl import Module, Mux, Shape, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Member, Out
+from numpy.typing import ArrayLike, NDArray
+
+from asq_sw.errors import InputError
+from asq_sw.formats import MAX_BITS, MIN_BITS, ActivationFormat, WeightFormat
+from hw import variants
+from hw.design import MAX_SIDE, MAX_TERMS, OS_TERMS, UnitSpec, formats_name
+from hw.hierarchy import Copies
+from hw.variants.heap import TREES, Operand, add_up
+from hw.variants.products import Products
+
+
+@dataclass(frozen=True)
+class TileSpec:
+    """A tile to build.
+
+    Parameters
+    ----------
+    weight : WeightFormat
+    abits : int
+        Activation bits, 2 to 8.
+    signed_activations : bool
+    variant : str
+        One of ``hw.variants.names(weight.grid)``; empty for the default, which then stands here.
+    rows, cols : int
+        R and C, 1 to 1024; rows a multiple of the variant's group.
+    terms : int
+        Products that an accumulator must hold without overflow, 1 to 2**24.
+    tree : str
+        How a column adds (:data:`hw.variants.heap.TREES`).
+    share : int
+        Columns that share the lines of one edge, 1 to cols; 0 for all.
+    registers : bool
+        Each column holds its weights in registers, written when ``load`` is set. Otherwise weights are
+        inputs, and their registers are the neighbour's and not counted.
+    edge_registers : bool
+        The edge's lines go through registers (the path from activation to accumulator is cut there): ``w``
+        and ``clear`` of a product come one cycle after its activation.
+
+    Raises
+    ------
+    InputError
+        For anything out of range.
+    """
+
+    weight: WeightFormat
+    abits: int = 4
+    signed_activations: bool = False
+    variant: str = ""
+    rows: int = 8
+    cols: int = 8
+    terms: int = OS_TERMS
+    tree: str = TREES[0]
+    share: int = 0
+    registers: bool = False
+    edge_registers: bool = False
+
+    def __post_init__(self) -> None:
+        for field, value, low, high in (
+            ("activation bits", self.abits, MIN_BITS, MAX_BITS),
+            ("rows", self.rows, 1, MAX_SIDE),
+            ("cols", self.cols, 1, MAX_SIDE),
+            ("terms", self.terms, 1, MAX_TERMS),
+            ("share", self.share, 0, self.cols),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+                raise InputError(f"{field} is {value!r}, expected a whole number from {low} to {high}")
+        if self.tree not in TREES:
+            raise InputError(f"tree is {self.tree!r}, expected one of {', '.join(TREES)}")
+        if not self.variant:
+            object.__setattr__(self, "variant", variants.names(self.weight.grid)[0])
+        if not self.share:
+            object.__setattr__(self, "share", self.cols)
+        if self.rows % self.products.group:
+            raise InputError(
+                f"rows is {self.rows}, expected a multiple of {self.products.group} for variant {self.variant}"
+            )
+
+    @classmethod
+    def from_unit(cls, spec: UnitSpec) -> TileSpec:
+        """The tile that a :class:`hw.design.UnitSpec` means, with the default tree, sharing and weights."""
+        return cls(
+            spec.weight,
+            spec.abits,
+            spec.signed_activations,
+            spec.variant,
+            spec.rows,
+            spec.cols,
+            spec.terms,
+        )
+
+    @property
+    def activation(self) -> ActivationFormat:
+        """The activation format."""
+        return ActivationFormat(self.abits, self.signed_activations)
+
+    @cached_property
+    def products(self) -> Products:
+        """The variant."""
+        return variants.make(self.variant, self.weight, self.activation)
+
+    @property
+    def sum_bits(self) -> int:
+        """Width of an accumulator (two's complement)."""
+        return self.products.sum_bits(self.terms)
+
+    @property
+    def groups(self) -> int:
+        """Groups of rows that share lines."""
+        return self.rows // self.products.group
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates per cycle."""
+        return self.rows * self.cols
+
+    @property
+    def name(self) -> str:
+        """A Verilog module name that tells tiles apart."""
+        parts = [formats_name(self.weight, self.activation), f"tile_{self.rows}x{self.cols}", self.variant]
+        if self.tree != TREES[0]:
+            parts.append(self.tree)
+        if self.share != self.cols:
+            parts.append(f"share{self.share}")
+        if self.registers:
+            parts.append("registers")
+        if self.edge_registers:
+            parts.append("edge")
+        if self.terms != OS_TERMS:
+            parts.append(f"t{self.terms}")
+        return "_".join(parts).replace("-", "_")
+
+    def build(self) -> Tile:
+        """The component."""
+        return Tile(self)
+
+    # -- what the sums mean ------------------------------------------------------------------------------
+
+    def stored(self, codes: ArrayLike) -> NDArray[np.int64]:
+        """What to apply to ``w`` for weight codes of the format; same shape."""
+        return self.products.stored(codes)
+
+    def exact(self, sums: dict[str, ArrayLike], codes: ArrayLike) -> list[NDArray[Any]]:
+        """The exact sums behind the accumulators.
+
+        Parameters
+        ----------
+        sums : dict of str
+            Accumulator name -> values, shape (...,), as two's complement or as unsigned bit patterns.
+        codes : integers, (k, ...)
+            The weight codes of the format that each of the sums has added, first to last. A tile's rows
+            without a weight take the format's zero code and are counted like any other.
+
+        Returns
+        -------
+        For each accumulator, shape (...,), Python integers: the sum of its shares of the products. With one
+        accumulator that is the sum of the integer products; with two see :mod:`hw.variants.even_odd`.
+        """
+        weights = np.asarray(codes, dtype=np.int64)
+        used = np.unique(weights)
+        half, found = 1 << (self.sum_bits - 1), []
+        for index, name in enumerate(self.products.sums):
+            table = np.zeros(1 << self.weight.storage_bits, dtype=object)
+            for code in used:
+                table[code] = self.products.correction(int(code))[index]
+            raw = np.asarray(sums[name]).astype(object) + table[weights].sum(axis=0)
+            found.append((raw + half) % (2 * half) - half)
+        return found
+
+
+class Edge(wiring.Component):
+    """What a row's columns share: the lines of every group of rows, from the activations.
+
+    Combinational, or a cycle later with ``edge_registers``.
+
+    Attributes
+    ----------
+    a : In array, rows
+        The activations.
+    lines : Out array, groups
+        See :class:`hw.variants.products.Products`.
+    """
+
+    def __init__(self, spec: TileSpec):
+        self.spec = spec
+        self.module_name = f"{spec.name}_edge"
+        super().__init__(
+            {
+                "a": In(Shape(spec.abits, spec.signed_activations)).array(spec.rows),
+                "lines": Out(spec.products.line_width).array(spec.groups),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        products = self.spec.products
+        for g in range(self.spec.groups):
+            m.submodules[f"group_{g}"] = part = Module()
+            rows = [self.a[r] for r in range(g * products.group, (g + 1) * products.group)]
+            if self.spec.edge_registers:
+                held = Signal(products.line_width, name=f"lines_{g}", reset_less=True)
+                m.d.sync += held.eq(products.lines(part, rows))
+                m.d.comb += self.lines[g].eq(held)
+            else:
+                m.d.comb += self.lines[g].eq(products.lines(part, rows))
+        return m
+
+
+class Column(wiring.Component):
+    """One dot product.
+
+    Attributes
+    ----------
+    lines : In array, groups
+    w : In(code_bits) array, rows
+    clear : In(1)
+    load : In(1)
+        Only with ``registers``: take ``w`` at this clock edge.
+    acc, ... : Out(signed(sum_bits))
+        The accumulators, by the variant's ``sums``.
+    """
+
+    def __init__(self, spec: TileSpec):
+        self.spec = spec
+        self.module_name = f"{spec.name}_column"
+        super().__init__(
+            {
+                "lines": In(spec.products.line_width).array(spec.groups),
+                **_control(spec),
+                "w": In(spec.products.code_bits).array(spec.rows),
+                **{name: Out(signed(spec.sum_bits)) for name in spec.products.sums},
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        spec, products = self.spec, self.spec.products
+        codes = [self.w[r] for r in range(spec.rows)]
+        if spec.registers:
+            for r in range(spec.rows):
+                held = Signal.like(codes[r], name=f"weight_{r}", reset_less=True)
+                m.d.sync += held.eq(Mux(self.load, codes[r], held))
+                codes[r] = held
+        heaps: list[list[Operand]] = [[] for _ in products.sums]
+        for g in range(spec.groups):
+            m.submodules[f"group_{g}"] = part = Module()
+            own = codes[g * products.group : (g + 1) * products.group]
+            for heap, operands in zip(heaps, products.operands(part, self.lines[g], own), strict=True):
+                for value, position in operands:
+                    operand = Signal(len(value), name=f"operand_{len(heap)}")
+                    part.d.comb += operand.eq(value)
+                    heap.append(Operand(operand, position))
+        for name, heap in zip(products.sums, heaps, strict=True):
+            accumulator = Signal(spec.sum_bits, name=f"{name}_register", reset_less=True)
+            before = Signal(spec.sum_bits, name=f"{name}_before")
+            m.submodules[f"{name}_tree"] = tree = Module()
+            m.d.comb += before.eq(accumulator & ~self.clear.replicate(spec.sum_bits))
+            m.d.sync += accumulator.eq(add_up(tree, [*heap, Operand(before, 0)], spec.sum_bits, spec.tree))
+            m.d.comb += getattr(self, name).eq(accumulator)
+        return m
+
+
+def _control(spec: TileSpec) -> dict[str, Member]:
+    return {"clear": In(1), **({"load": In(1)} if spec.registers else {})}
+
+
+class Tile(wiring.Component):
+    """R x C products per cycle; see this module.
+
+    Parameters
+    ----------
+    spec : TileSpec
+
+    Attributes
+    ----------
+    a : In array, rows
+        The activations of this cycle.
+    w : In(code_bits) array, rows by cols
+        The weights, as :meth:`TileSpec.stored` gives them: of this cycle, or with ``registers`` to be taken
+        at this cycle's end where ``load`` is set.
+    clear : In(1)
+        The accumulators start from this cycle's products.
+    load : In(1)
+        Only with ``registers``.
+    acc, ... : Out(signed(sum_bits)) array, cols
+        The accumulators, by the variant's ``sums``.
+    """
+
+    def __init__(self, spec: TileSpec):
+        self.spec = spec
+        self.module_name = spec.name
+        blocks = -(-spec.cols // spec.share)
+        self.edges = Copies(lambda: Edge(spec), [f"edge_{b}" for b in range(blocks)])
+        self.columns = Copies(lambda: Column(spec), [f"column_{c}" for c in range(spec.cols)])
+        super().__init__(
+            {
+                "a": In(Shape(spec.abits, spec.signed_activations)).array(spec.rows),
+                "w": In(spec.products.code_bits).array(spec.rows, spec.cols),
+                **_control(spec),
+                **{name: Out(signed(spec.sum_bits)).array(spec.cols) for name in spec.products.sums},
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        spec = self.spec
+        edges: Sequence[Any] = self.edges.place(m, platform)
+        columns: Sequence[Any] = self.columns.place(m, platform)
+        for edge in edges:
+            m.d.comb += [edge.a[r].eq(self.a[r]) for r in range(spec.rows)]
+        for c, column in enumerate(columns):
+            edge = edges[c // spec.share]
+            m.d.comb += [column.lines[g].eq(edge.lines[g]) for g in range(spec.groups)]
+            m.d.comb += [column.w[r].eq(self.w[r][c]) for r in range(spec.rows)]
+            m.d.comb += column.clear.eq(self.clear)
+            if spec.registers:
+                m.d.comb += column.load.eq(self.load)
+            for name in spec.products.sums:
+                m.d.comb += getattr(self, name)[c].eq(getattr(column, name))
+        return m
+
+
+def tile(spec: UnitSpec) -> Tile:
+    """The tile that a :class:`hw.design.UnitSpec` means."""
+    return Tile(TileSpec.from_unit(spec))

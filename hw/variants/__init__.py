@@ -1,0 +1,72 @@
+"""Ways to make the products of a broadcast tile, one idea per file; :mod:`hw.tile` adds them up."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple
+
+from asq_sw.errors import InputError
+from asq_sw.formats import GRIDS, ActivationFormat, WeightFormat
+
+if TYPE_CHECKING:
+    from hw.variants.products import Products
+
+_POWERS = ("post", "post-paper", "pot", "pot-paper", "fp4")
+_TABLES = ("post", "post-paper", "fp4")
+
+
+class Entry(NamedTuple):
+    """One line of :data:`VARIANTS`; ``home`` is ``"module:class"``, imported when it is used.
+
+    ``max_index_bits`` is the widest activation and weight code together that it is built for.
+    """
+
+    name: str
+    grids: tuple[str, ...]
+    home: str
+    max_index_bits: int = 17
+
+
+# The first line that names a grid is the grid's default.
+VARIANTS: tuple[Entry, ...] = (
+    Entry("select-shift", _POWERS, "hw.variants.select_shift:SelectShift"),
+    Entry("one-hot-shift", _POWERS, "hw.variants.select_shift:OneHotShift"),
+    Entry("late-sign", _POWERS, "hw.variants.select_shift:LateSign"),
+    Entry("own-table", _TABLES, "hw.variants.select_shift:OwnTable"),
+    Entry("shift-add", _TABLES, "hw.variants.shift_add:ShiftAdd"),
+    Entry("shared-shift-add", _TABLES, "hw.variants.shift_add:SharedShiftAdd"),
+    Entry("even-odd", ("post", "post-paper"), "hw.variants.even_odd:EvenOdd"),
+    Entry("booth", ("int",), "hw.variants.booth:Booth"),
+    Entry("paired-planes", ("int",), "hw.variants.paired_planes:PairedPlanes"),
+    Entry("digits", ("int",), "hw.variants.digits:Digits"),
+    Entry("planes", ("int",), "hw.variants.planes:Planes"),
+    Entry("multiples", GRIDS, "hw.variants.multiples:Multiples"),
+    Entry("whole-table", GRIDS, "hw.variants.whole_table:WholeTable", 12),
+)
+
+
+def names(grid: str) -> tuple[str, ...]:
+    """Names of a grid's variants; the first is the default."""
+    return tuple(entry.name for entry in VARIANTS if grid in entry.grids)
+
+
+def make(name: str, weight: WeightFormat, activation: ActivationFormat) -> Products:
+    """The variant ``name`` for these formats.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, a grid that it does not have, or formats that it is not built for.
+    """
+    for entry in VARIANTS:
+        if entry.name == name and weight.grid in entry.grids:
+            bits = activation.bits + weight.storage_bits
+            if bits > entry.max_index_bits:
+                raise InputError(
+                    f"activation and weight code have {bits} bits together, "
+                    f"expected at most {entry.max_index_bits} for variant {name}"
+                )
+            module, cls = entry.home.split(":")
+            found: Products = getattr(import_module(module), cls)(weight, activation)
+            return found
+    raise InputError(f"variant is {name!r}, expected one of {', '.join(names(weight.grid))}")

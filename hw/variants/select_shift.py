@@ -1,0 +1,203 @@
+"""Shift of one of two lines, signed: POST, POT and fp4, with the table made once per row at the tile's edge.
+
+``|product| = (odd ? R[a] : a << F) << shift``. R is what differs between the grids: round(a sqrt(2) 2**F) for
+POST, 3a for fp4, absent for POT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
+
+from asq_sw.formats import ActivationFormat, WeightFormat
+from hw.multiplier import lookup
+from hw.variants.heap import Operand
+from hw.variants.products import Products
+
+_0 = Const(0, 1)
+
+
+class SelectShift(Products):
+    """A multiplexer, a sign and a shifter per product; the table is a line.
+
+    The sign is an exclusive-or *before* the shift, on fewer bits than after it, and the shift fills with
+    zeros. That is no negation, but it is off by a number that depends on the weight alone.
+
+    Attributes
+    ----------
+    one_hot : bool
+        The shifter is an AND-OR with one select per distance, else a chain of multiplexers.
+    late_sign : bool
+        The exclusive-or comes after the shift.
+    own_table : bool
+        Every product makes its own table entry.
+    odd, zero, shifts : list
+        Of each magnitude field (:meth:`WeightFormat.decompose`).
+    """
+
+    grids: ClassVar[tuple[str, ...]] = ("post", "post-paper", "pot", "pot-paper", "fp4")
+    one_hot: ClassVar[bool] = False
+    late_sign: ClassVar[bool] = False
+    own_table: ClassVar[bool] = False
+
+    def __init__(self, weight: WeightFormat, activation: ActivationFormat):
+        super().__init__(weight, activation)
+        parts = [weight.decompose(field) for field in range(1 << weight.magnitude_bits)]
+        self.zero = [zero for _, zero, _, _ in parts]
+        self.odd = [odd and not zero for _, zero, odd, _ in parts]
+        self.shifts = _filled([None if zero else shift for _, zero, _, shift in parts])
+        # Both lines as unsigned numbers: for signed activations an offset makes them so.
+        bits = activation.bits
+        self.even_offset = self.offset << weight.frac_bits
+        self.even_mask = ((1 << bits) - 1) << weight.frac_bits
+        self.odd_offset, self.table = 0, [0] * (1 << bits)
+        if any(self.odd):
+            table = weight.lut(bits, activation.signed)
+            entries = [int(table[a & ((1 << bits) - 1)]) for a in self.pattern_values()]
+            self.odd_offset = max(-min(entries), 0)
+            self.table = [entry + self.odd_offset for entry in entries]
+        self.odd_mask = (1 << max(self.table).bit_length()) - 1
+        self.base_width = max(self.even_mask, self.odd_mask).bit_length()
+        self.line_width = bits + (0 if self.own_table else self.odd_mask.bit_length())
+
+    def width(self, shift: int) -> int:
+        """Bits of the largest product at a distance."""
+        masks = [
+            self.odd_mask if odd else self.even_mask
+            for odd, zero, distance in zip(self.odd, self.zero, self.shifts, strict=True)
+            if not zero and distance == shift
+        ]
+        return shift + max((mask.bit_length() for mask in masks), default=0)
+
+    @property
+    def product_width(self) -> int:
+        """Bits of the operand."""
+        return max(self.width(shift) for shift in self.shifts)
+
+    # -- hardware ----------------------------------------------------------------------------------------
+
+    def entry(self, m: Module, u: Value) -> Value:
+        """The table's entry, as an unsigned number, for an activation in offset binary."""
+        return lookup(m, u, self.table, unsigned(self.odd_mask.bit_length()), "lut")
+
+    def lines(self, m: Module, activations: Sequence[Value]) -> Value:
+        u = Signal(self.activation.bits, name="activation")
+        m.d.comb += u.eq(self.offset_binary(activations[0]))
+        return u if self.own_table or not self.odd_mask else Cat(u, self.entry(m, u))
+
+    def operands(self, m: Module, lines: Value, codes: Sequence[Value]) -> list[list[Operand]]:
+        bits = self.activation.bits
+        # A signal of its own: a table that reads it has a port of these bits alone.
+        field, sign = Signal(self.weight.magnitude_bits, name="field"), codes[0][-1]
+        m.d.comb += field.eq(codes[0][:-1])
+        even: Value = Cat(Const(0, self.weight.frac_bits), lines[:bits])
+        odd = self.entry(m, lines[:bits]) if self.own_table and self.odd_mask else lines[bits:]
+        value = self._selected(m, even, odd, field)
+        if self.late_sign:
+            value = [bit ^ sign for bit in self._shifted(m, value, field)]
+        else:
+            signed = Signal(len(value), name="signed")
+            m.d.comb += signed.eq(Cat(*value) ^ sign.replicate(len(value)))
+            value = self._shifted(m, list(signed), field)
+        product = Signal(len(value), name="product")
+        m.d.comb += product.eq(Cat(*value))
+        return [[Operand(product, 0)]]
+
+    def _selected(self, m: Module, even: Value, odd: Value, field: Value) -> list[Value]:
+        """Bits of the selected line; of neither for a zero, unless the shifter makes the zero."""
+        zero = None if self.one_hot else 0
+        takes_even = [zero if z else int(not o) for o, z in zip(self.odd, self.zero, strict=True)]
+        takes_odd = [zero if z else int(o) for o, z in zip(self.odd, self.zero, strict=True)]
+        even_select = lookup(m, field, takes_even, unsigned(1), "even")
+        odd_select = lookup(m, field, takes_odd, unsigned(1), "odd") if self.odd_mask else _0
+        bits: list[Value] = []
+        for place in range(self.base_width):
+            value: Value = _0
+            if self.even_mask >> place & 1:
+                value = value | (even[place] & even_select)
+            if self.odd_mask >> place & 1:
+                value = value | (odd[place] & odd_select)
+            bit = Signal(name=f"base_{place}")
+            m.d.comb += bit.eq(value)
+            bits.append(bit)
+        return bits
+
+    def _shifted(self, m: Module, base: list[Value], field: Value) -> list[Value]:
+        if self.one_hot:
+            return self._one_hot_shifted(m, base, field)
+        shift = lookup(m, field, self.shifts, unsigned(max(self.shifts).bit_length()), "shift")
+        for stage in range(max(self.shifts).bit_length()):
+            by, select = 1 << stage, shift[stage]
+            width = min(len(base) + by, self.product_width)
+            moved = [*[_0] * by, *base][:width]
+            still = [*base, *[_0] * by][:width]
+            after = Signal(width, name=f"shifted_{stage}")
+            m.d.comb += after.eq(Cat((x & select) | (y & ~select) for x, y in zip(moved, still, strict=True)))
+            base = list(after)
+        return base
+
+    def _one_hot_shifted(self, m: Module, base: list[Value], field: Value) -> list[Value]:
+        selects = {}
+        for distance in sorted(set(self.shifts)):
+            chosen = [int(s == distance and not z) for s, z in zip(self.shifts, self.zero, strict=True)]
+            if any(chosen):
+                selects[distance] = lookup(m, field, chosen, unsigned(1), f"by_{distance}")
+        bits = []
+        for place in range(self.product_width):
+            value: Value = _0
+            for distance, select in selects.items():
+                if 0 <= place - distance < len(base) and place < self.width(distance):
+                    value = value | (base[place - distance] & select)
+            bits.append(value)
+        return bits
+
+    # -- what it means -----------------------------------------------------------------------------------
+
+    def _ones(self, field: int) -> int:
+        """What all ones in front of the shifter become behind it."""
+        if self.late_sign:
+            return (1 << self.product_width) - 1
+        if self.one_hot and self.zero[field]:
+            return 0
+        shift = self.shifts[field]
+        limit = self.width(shift) if self.one_hot else self.product_width
+        return ((1 << min(self.base_width + shift, limit)) - 1) >> shift << shift
+
+    def correction(self, code: int) -> tuple[int, ...]:
+        stored = int(self.stored(code))
+        field = stored & ((1 << self.weight.magnitude_bits) - 1)
+        offset = (self.odd_offset if self.odd[field] else self.even_offset) << self.shifts[field]
+        if self.zero[field]:
+            offset = 0
+        negative = stored >> self.weight.magnitude_bits
+        return (offset - self._ones(field) if negative else -offset,)
+
+
+def _filled(shifts: Sequence[int | None]) -> list[int]:
+    """Distances for the zeros too, such that they are a slice of the field's bits where that can be."""
+    bits = max(shift for shift in shifts if shift is not None).bit_length()
+    mask = (1 << bits) - 1
+    for low in range(len(shifts).bit_length() - 1):
+        if all(shift is None or shift == field >> low & mask for field, shift in enumerate(shifts)):
+            return [field >> low & mask for field in range(len(shifts))]
+    return [shift or 0 for shift in shifts]
+
+
+class OneHotShift(SelectShift):
+    """:class:`SelectShift` with an AND-OR for a shifter; a zero is a shift to nowhere."""
+
+    one_hot: ClassVar[bool] = True
+
+
+class LateSign(SelectShift):
+    """:class:`SelectShift` with the sign after the shift."""
+
+    late_sign: ClassVar[bool] = True
+
+
+class OwnTable(SelectShift):
+    """:class:`SelectShift` with a table in every product, as in a lone processing element."""
+
+    own_table: ClassVar[bool] = True
