@@ -254,6 +254,7 @@ def _export_multiply(
     weight, activation = pair.weight, pair.activation
     assert weight is not None
     assert activation is not None
+    check_products(weight.format)
     encoded = weight.encode(weights)
     layer: dict[str, Any] = {
         "grid": encoded.format.grid, "wbits": encoded.format.bits, "frac_bits": encoded.format.frac_bits,
@@ -653,6 +654,22 @@ class IntegerNetwork:
         return _saturated(result)
 
 
+def check_products(weight: WeightFormat) -> None:
+    """Refuse a grid whose products are too large to be summed.
+
+    Raises
+    ------
+    InputError
+        If they reach 2**40 times the activation.
+    """
+    reach = weight.max_exponent // (2 if weight.grid.startswith("post") else 1) + weight.frac_bits
+    if reach > 40:
+        raise InputError(
+            f"products of {weight.bits}-bit {weight.grid} weights reach 2**{reach} times the activation, "
+            "expected at most 2**40: use fewer bits"
+        )
+
+
 def split_codes(
     weight: WeightFormat, activation: ActivationFormat, codes: Array
 ) -> tuple[Array, Array | None, Array | None]:
@@ -663,10 +680,7 @@ def split_codes(
     every = np.arange(1 << weight.storage_bits)
     if weight.grid not in ("post", "post-paper"):
         return np.array([weight.integer(int(c)) for c in every])[codes], None, None
-    if weight.max_exponent // 2 + weight.frac_bits > 40:
-        raise InputError(
-            f"products of {weight.bits}-bit {weight.grid} reach 2**{weight.max_exponent // 2 + weight.frac_bits}, expected at most 2**40: use fewer bits"
-        )
+    check_products(weight)
     even, odd = np.zeros(len(every), np.int64), np.zeros(len(every), np.int64)
     for code in every.tolist():
         negative, zero, is_odd, shift = weight.decompose(code)
