@@ -49,6 +49,12 @@ METRICS = (
     "energy_uj", "mac_uj", "sram_uj", "dram_uj", "leakage_uj", "area_mm2", "dram_bytes", "meets_clock", "sqnr_db",
 )  # fmt: skip
 
+REFINED = ("tiled_cycles", "tiled_latency_s", "tiled_energy_uj")
+"""Columns of fidelity 2, of the points that it ran on."""
+MARGIN = 0.25
+"""By how much the front must beat a point's latency and energy before fidelity 2 is not asked (docs/fidelity.md)."""
+REFINE_CHUNK = 64
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -227,12 +233,47 @@ def pareto(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     return keep
 
 
+def survivors(values: NDArray[np.float64], margin: float = MARGIN) -> NDArray[np.int64]:
+    """Indices of the points that no point of the front beats by more than ``margin`` in latency and energy.
+
+    Areas are the same at both fidelities: there a point is beaten by an area no larger. ``values``: (n, 3), in
+    the order of :data:`OBJECTIVES`. With a margin of 0 the survivors are the front itself.
+    """
+    front = values[pareto(values)]
+    raised = front * np.array([1 + margin, 1 + margin, 1.0])
+    beaten = [((raised <= v).all(axis=1) & (front < v).any(axis=1)).any() for v in values]
+    return np.flatnonzero(~np.array(beaten, np.bool_))
+
+
+def refine_chunk(sweep: Sweep, points: tuple[int, ...]) -> pa.Table:
+    """Fidelity 2 of some points; a pure function of its arguments. About 1 ms a point and 20 layers."""
+    from sim.simulate import simulate
+
+    workload = _workload(sweep.network, sweep.batch)
+    table: dict[str, list[Any]] = {name: [] for name in ("point", *REFINED)}
+    for point in points:
+        machine = sweep.accelerator(point)
+        assert machine is not None
+        total = simulate(workload, machine, sweep.batch, fidelity=2).total
+        table["point"].append(point)
+        table["tiled_cycles"].append(int(total["total_cycles"]))
+        table["tiled_latency_s"].append(total["total_cycles"] / (1e6 * machine.clock_mhz))
+        table["tiled_energy_uj"].append(1e-6 * sum(total["energy_pj"].values()))
+    return pa.table(
+        {
+            name: pa.array(column, pa.int64() if name in ("point", "tiled_cycles") else pa.float64())
+            for name, column in table.items()
+        }
+    )
+
+
 def run(
     sweep: Sweep,
     out: str | os.PathLike[str],
     dask: str | None = None,
     workers: int | None = None,
     step: Callable[[int, int], None] = lambda done, chunks: None,
+    refine: bool = False,
 ) -> pa.Table:
     """Evaluate every point and write the rows, with the Pareto front marked.
 
@@ -247,10 +288,13 @@ def run(
         Local processes; by default one per core.
     step : callable
         Called with (chunks done, chunks) after each chunk.
+    refine : bool
+        Run fidelity 2 on the points that the closed form does not rule out (:func:`survivors`), and mark the
+        front of those figures. The other rows hold no value in :data:`REFINED`.
 
     Returns
     -------
-    The table that was written: ``point``, the axes, :data:`METRICS`, ``pareto``.
+    The table that was written: ``point``, the axes, :data:`METRICS`, with ``refine`` :data:`REFINED`, ``pareto``.
 
     Raises
     ------
@@ -266,17 +310,13 @@ def run(
         parts.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{parts}: cannot be written ({error.strerror})") from error
-    missing = [c for c in range(sweep.chunks) if not _part(parts, c).exists()]
-    step(sweep.chunks - len(missing), sweep.chunks)
-    for done, (chunk, table) in enumerate(
-        _evaluate(sweep, missing, dask, workers), sweep.chunks - len(missing) + 1
-    ):
-        with replacing(_part(parts, chunk)) as temporary:
-            pyarrow.parquet.write_table(table, temporary)
-        step(done, sweep.chunks)
-    whole = pa.concat_tables([pyarrow.parquet.read_table(_part(parts, c)) for c in range(sweep.chunks)])
+    tasks = {c: (evaluate_chunk, sweep, c) for c in range(sweep.chunks)}
+    whole = _all(tasks, parts, "", dask, workers, step)
     values = np.column_stack([whole[name].to_numpy() for name in OBJECTIVES])
-    whole = whole.append_column("pareto", pa.array(pareto(values)))
+    if not refine:
+        whole = whole.append_column("pareto", pa.array(pareto(values)))
+    else:
+        whole = _refined(sweep, whole, values, parts, dask, workers, step)
     with replacing(target) as temporary:
         if target.suffix == ".csv":
             pyarrow.csv.write_csv(whole, temporary)
@@ -286,24 +326,73 @@ def run(
     return whole
 
 
-def _part(parts: Path, chunk: int) -> Path:
-    return parts / f"{chunk:06d}.parquet"
+def _refined(
+    sweep: Sweep,
+    whole: pa.Table,
+    values: NDArray[np.float64],
+    parts: Path,
+    dask: str | None,
+    workers: int | None,
+    step: Callable[[int, int], None],
+) -> pa.Table:
+    """``whole`` with the columns :data:`REFINED` and the front of the refined figures."""
+    kept = survivors(values)
+    points = whole["point"].to_numpy()[kept]
+    groups = [tuple(points[i : i + REFINE_CHUNK].tolist()) for i in range(0, len(points), REFINE_CHUNK)]
+    tasks = {c: (refine_chunk, sweep, group) for c, group in enumerate(groups)}
+    found = _all(tasks, parts, "refined-", dask, workers, step)
+    for name in REFINED:
+        column: list[Any] = [None] * whole.num_rows
+        for index, value in zip(kept.tolist(), found[name].to_pylist(), strict=True):
+            column[index] = value
+        whole = whole.append_column(name, pa.array(column, found.schema.field(name).type))
+    refined = np.column_stack([found["tiled_latency_s"], found["tiled_energy_uj"], values[kept, 2]])
+    marked = np.zeros(whole.num_rows, np.bool_)
+    marked[kept] = pareto(refined)
+    return whole.append_column("pareto", pa.array(marked))
+
+
+def _part(parts: Path, name: str, chunk: int) -> Path:
+    return parts / f"{name}{chunk:06d}.parquet"
+
+
+Task = tuple[Callable[..., pa.Table], Sweep, Any]
+
+
+def _all(
+    tasks: dict[int, Task],
+    parts: Path,
+    name: str,
+    dask: str | None,
+    workers: int | None,
+    step: Callable[[int, int], None],
+) -> pa.Table:
+    """The tables of all tasks, in order; each is kept in ``parts`` as it comes."""
+    missing = {c: task for c, task in tasks.items() if not _part(parts, name, c).exists()}
+    done = len(tasks) - len(missing)
+    step(done, len(tasks))
+    for chunk, table in _evaluate(missing, dask, workers):
+        with replacing(_part(parts, name, chunk)) as temporary:
+            pyarrow.parquet.write_table(table, temporary)
+        done += 1
+        step(done, len(tasks))
+    return pa.concat_tables([pyarrow.parquet.read_table(_part(parts, name, c)) for c in tasks])
 
 
 def _evaluate(
-    sweep: Sweep, chunks: list[int], dask: str | None, workers: int | None
+    tasks: dict[int, Task], dask: str | None, workers: int | None
 ) -> Iterator[tuple[int, pa.Table]]:
     """(chunk, rows) as they come."""
     if dask is not None:
-        yield from _on_dask(sweep, chunks, dask)
+        yield from _on_dask(tasks, dask)
         return
-    count = min(workers or os.cpu_count() or 1, len(chunks))
+    count = min(workers or os.cpu_count() or 1, len(tasks))
     if count <= 1:
-        for chunk in chunks:
-            yield chunk, evaluate_chunk(sweep, chunk)
+        for chunk, (function, *arguments) in tasks.items():
+            yield chunk, function(*arguments)
         return
     with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        jobs = {pool.submit(evaluate_chunk, sweep, chunk): chunk for chunk in chunks}
+        jobs = {pool.submit(*task): chunk for chunk, task in tasks.items()}
         try:
             for job in as_completed(jobs):
                 yield jobs[job], job.result()
@@ -321,7 +410,7 @@ def _one_thread() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _on_dask(sweep: Sweep, chunks: list[int], address: str) -> Iterator[tuple[int, pa.Table]]:
+def _on_dask(tasks: dict[int, Task], address: str) -> Iterator[tuple[int, pa.Table]]:
     try:
         import distributed
     except ImportError:
@@ -331,7 +420,7 @@ def _on_dask(sweep: Sweep, chunks: list[int], address: str) -> Iterator[tuple[in
     except (OSError, ValueError) as error:
         raise InputError(f"--dask {address}: no scheduler answers there, expected tcp://host:port") from error
     with client:
-        jobs = {client.submit(evaluate_chunk, sweep, chunk, pure=False): chunk for chunk in chunks}
+        jobs = {client.submit(*task, pure=False): chunk for chunk, task in tasks.items()}
         for job in distributed.as_completed(jobs):
             yield jobs[job], job.result()
 

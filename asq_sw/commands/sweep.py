@@ -55,6 +55,9 @@ class Values(click.ParamType):
 @click.option(
     "--objective", type=click.Choice(["latency", "energy", "area"]), default="latency", show_default=True
 )
+@click.option(
+    "--refine", is_flag=True, help="Fidelity 2 on the points that the closed form does not rule out."
+)
 @click.option("--dask", "address", help="Address of a Dask scheduler to run on, tcp://host:port.")
 @click.option("--workers", type=click.IntRange(min=1), help="Local processes.  [default: one per core]")
 @click.option("-o", "--output", required=True, type=click.Path(), help="OUT.parquet or OUT.csv.")
@@ -65,6 +68,7 @@ def command(
     objective: str,
     address: str | None,
     workers: int | None,
+    refine: bool,
     output: str,
     **axes: Any,
 ) -> None:
@@ -78,8 +82,9 @@ def command(
     with Progress(disable=not sys.stderr.isatty(), transient=True) as progress:
         task = progress.add_task(f"{len(plan):,} points", total=plan.chunks)
         table = sweeps.run(
-            plan, output, address, workers, lambda done, total: progress.update(task, completed=done)
-        )
+            plan, output, address, workers,
+            lambda done, total: progress.update(task, completed=done, total=total), refine,
+        )  # fmt: skip
     key = {"latency": "latency_s", "energy": "energy_uj", "area": "area_mm2"}[objective]
     click.echo(pareto_table(table, key, [name for name, _ in given]))
     click.echo(f"{table.num_rows:,} points written to {output}")

@@ -194,3 +194,61 @@ def test_command_line_prints_the_front(tmp_path: Path, capsys: pytest.CaptureFix
     manifest = tmp_path / "m.json"
     sweep.write_manifest(SMALL, manifest)
     assert json.loads(manifest.read_text())["points"] == 48
+
+
+def test_refined_front_is_fidelity_twos(tmp_path: Path) -> None:
+    """The front of fidelity 2 over every point is found by refining what the closed form leaves."""
+    axes = (
+        ("rows", (8, 16, 32)),
+        ("cols", (8, 32)),
+        ("dataflow", ("ws", "os")),
+        ("dram_gb_per_s", (3.2, 25.6)),
+    )
+    plan = Sweep("resnet20", axes)
+    table = run(plan, tmp_path / "refined.parquet", workers=1, refine=True).to_pylist()
+    figures = []
+    for row in table:
+        machine = plan.accelerator(row["point"])
+        assert machine is not None
+        total = simulate("resnet20", machine, fidelity=2).total
+        figures.append((total["latency_s"], sum(total["energy_pj"].values()) * 1e-6, row["area_mm2"]))
+        if row["tiled_cycles"] is not None:
+            assert row["tiled_cycles"] == total["total_cycles"]
+            assert (row["tiled_latency_s"], row["tiled_energy_uj"]) == pytest.approx(figures[-1][:2])
+    everywhere = sweep.pareto(np.array(figures))
+    assert [row["pareto"] for row in table] == everywhere.tolist()
+    assert 0 < sum(row["tiled_cycles"] is None for row in table) < len(table)
+
+
+def test_refined_rows_are_the_same_bytes_in_two_processes_and_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = Sweep("resnet20", (("rows", (8, 16, 32)), ("cols", (8, 16, 32)), ("wbits", (3, 4))))
+    monkeypatch.setattr(sweep, "REFINE_CHUNK", 4)
+    run(plan, tmp_path / "one.parquet", workers=1, refine=True)
+    run(plan, tmp_path / "two.parquet", workers=2, refine=True)
+    calls = []
+    refine = sweep.refine_chunk
+
+    def interrupted(*arguments):  # type: ignore[no-untyped-def]
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(arguments)
+        return refine(*arguments)
+
+    monkeypatch.setattr(sweep, "refine_chunk", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(plan, tmp_path / "three.parquet", workers=1, refine=True)
+    first = list(calls)
+    calls.clear()
+    monkeypatch.setattr(sweep, "refine_chunk", lambda *a: calls.append(a) or refine(*a))
+    run(plan, tmp_path / "three.parquet", workers=1, refine=True)
+    assert not set(first) & set(calls)
+    for name in ("two", "three"):
+        assert (tmp_path / f"{name}.parquet").read_bytes() == (tmp_path / "one.parquet").read_bytes()
+
+
+def test_survivors_without_margin_are_the_front() -> None:
+    values = np.random.default_rng(0).random((200, 3))
+    assert sweep.survivors(values, 0.0).tolist() == np.flatnonzero(sweep.pareto(values)).tolist()
+    assert set(sweep.survivors(values, 0.0)) <= set(sweep.survivors(values, 0.2))
