@@ -11,7 +11,7 @@ from typing import Any
 
 from asq_sw.files import writable_folder, write_text
 from asq_sw.provenance import provenance
-from reports import quick
+from reports import accuracy, quick, tiles
 from reports.page import render
 from reports.tables import write_csv
 
@@ -48,11 +48,13 @@ def build_quick(
         "totals": totals,
         "layers": layers,
         "sqnr": errors,
+        "tiles": tiles.carried(),
+        "accuracy": accuracy.carried(),
         "energy_sources": sources(),
     }
     step("drawing")
     page = render(data)
-    for name in ("units", "totals", "layers", "sqnr"):
+    for name in ("units", "totals", "layers", "sqnr", "tiles", "accuracy"):
         write_csv(target / f"{name}.csv", data[name])  # type: ignore[arg-type]
     write_text(target / "report.json", json.dumps(data, indent=1, sort_keys=False) + "\n")
     write_text(target / "index.html", page)

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from reports import figures
+from reports import accuracy, figures, tiles
 from reports.quick import BITS, ENERGY_PARTS, GRIDS_COMPARED, NETWORKS
 
 Rows = Sequence[dict[str, Any]]
@@ -268,5 +268,12 @@ def render(data: dict[str, Any]) -> str:
         ),
         provenance=data["provenance"],
         verdicts=data["verdicts"],
-        sections=[unit_section(data), speed_section(data), energy_section(data), error_section(data)],
+        sections=[
+            unit_section(data),
+            tiles.section(data["tiles"]),
+            speed_section(data),
+            energy_section(data),
+            error_section(data),
+            accuracy.section(data["accuracy"]),
+        ],
     )

@@ -22,8 +22,10 @@ class Accelerator(BaseModel):
 
     Attributes
     ----------
+    arrays : int
+        Equal arrays, each with scratchpads of its own, on one DRAM (:mod:`sim.multi`).
     rows, cols : int
-        Processing elements.
+        Processing elements of an array.
     dataflow : str
         ``ws``, ``os`` or ``is``: which operand stays in the array.
     grid, wbits, frac_bits : weight format (see :class:`asq_sw.formats.WeightFormat`)
@@ -62,6 +64,7 @@ class Accelerator(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    arrays: int = Field(1, ge=1, le=4096)
     rows: int = Field(32, ge=1, le=4096)
     cols: int = Field(32, ge=1, le=4096)
     dataflow: Literal["ws", "os", "is"] = "ws"
@@ -104,7 +107,7 @@ class Accelerator(BaseModel):
 
     @property
     def pes(self) -> int:
-        return self.rows * self.cols
+        return self.arrays * self.rows * self.cols
 
     def psum_bits(self, terms: int) -> int:
         """Width of a stored partial sum that holds the worst case of ``terms`` products, in whole bytes."""

@@ -23,4 +23,4 @@ def sram_um2(kib: float) -> float:
 def area_um2(accelerator: Accelerator, pe_um2: float) -> dict[str, float]:
     """Area by part, um2: ``pes`` and ``sram``. ``pe_um2`` is the measured processing element."""
     kib = accelerator.ifmap_kib + accelerator.filter_kib + accelerator.ofmap_kib
-    return {"pes": accelerator.pes * pe_um2, "sram": sram_um2(kib)}
+    return {"pes": accelerator.pes * pe_um2, "sram": accelerator.arrays * sram_um2(kib)}

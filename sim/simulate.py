@@ -139,6 +139,8 @@ def simulate(
         raise InputError("a trace needs fidelity 2: the closed form has no timeline")
     machine = accelerator or Accelerator()
     workload = network if isinstance(network, Workload) else load(network, batch)
+    if machine.arrays > 1:
+        return _on_many(workload, machine, batch, fidelity, trace, network)
     layers = workload.mac_layers
     counts = dataflow.evaluate_one(
         layer_rows(layers), machine_row(machine, layers), machine.dram_bytes_per_cycle
@@ -190,6 +192,29 @@ def simulate(
     return SimulationResult(
         workload.name, machine, batch, tuple(results), sources(cost.source), files, fidelity
     )
+
+
+def _on_many(
+    workload: Workload,
+    machine: Accelerator,
+    batch: int,
+    fidelity: int,
+    trace: str | os.PathLike[str] | None,
+    network: str | Workload,
+) -> SimulationResult:
+    """Several arrays (:mod:`sim.multi`)."""
+    from sim import multi
+
+    if machine.dram != "bandwidth":
+        raise InputError(
+            f"dram is {machine.dram!r} with {machine.arrays} arrays, expected 'bandwidth': "
+            "pages and banks are modelled for one array"
+        )
+    one = simulate(multi.divided(workload, machine), multi.one_of(machine), batch, fidelity, trace)
+    layers = {layer.name: layer for layer in workload.layers}
+    results = tuple(multi.together(share, layers[share.name], machine) for share in one.layers)
+    files = (network,) if isinstance(network, str) and network.endswith((".csv", ".onnx")) else ()
+    return replace(one, accelerator=machine, layers=results, inputs=files)
 
 
 def _tile_by_tile(

@@ -392,7 +392,7 @@ def _evaluate(
             yield chunk, function(*arguments)
         return
     with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        jobs = {pool.submit(*task): chunk for chunk, task in tasks.items()}
+        jobs = {pool.submit(task[0], *task[1:]): chunk for chunk, task in tasks.items()}
         try:
             for job in as_completed(jobs):
                 yield jobs[job], job.result()

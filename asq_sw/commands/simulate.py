@@ -18,6 +18,7 @@ from asq_sw.formats import GRIDS
     "mobilenet_v2, ...), an .onnx file, or a SCALE-Sim topology .csv (convolutions or M,N,K GEMMs).",
 )
 @click.argument("network")
+@click.option("--arrays", type=int, help="Equal arrays on one DRAM.  [default: 1]")
 @click.option("--rows", type=int, help="Rows of the array.  [default: 32]")
 @click.option("--cols", type=int, help="Columns of the array.  [default: 32]")
 @click.option(

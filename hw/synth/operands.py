@@ -191,11 +191,14 @@ def stimulus(spec: UnitSpec, operands: Operands, lanes: int = LANES, seed: int =
     )
 
 
-def tile_stimulus(tile: TileSpec, operands: Operands, lanes: int = LANES, seed: int = 0) -> Stimulus:
-    """Output-stationary dot products: every cycle R new activations and R x C new weights, along K.
+def tile_stimulus(
+    tile: TileSpec, operands: Operands, lanes: int = LANES, seed: int = 0, held: bool = False
+) -> Stimulus:
+    """Dot products of two kinds.
 
-    With weight registers the weights are loaded once and activations stream, as in a weight-stationary fold;
-    the accumulators then start anew every cycle. A variant that cannot hold a code (``int`` in sign and
+    Output-stationary: every cycle R new activations and R x C new weights, along K, into the accumulators.
+    ``held``, and always with weight registers: weights stay and activations stream, as in a weight-stationary
+    fold; the accumulators then start anew every cycle. A variant that cannot hold a code (``int`` in sign and
     magnitude) gets the code above it.
     """
     generator = np.random.default_rng(seed)
@@ -211,10 +214,11 @@ def tile_stimulus(tile: TileSpec, operands: Operands, lanes: int = LANES, seed: 
     length = min(CYCLES, max(64, 2 * slices)) + 1
     cycle = np.arange(length)
     inputs: dict[str, ArrayLike] = {}
-    if tile.registers:
+    if tile.registers or held:
         k0 = generator.integers(0, slices, lanes)[None, :] * tile.rows + np.zeros((length, 1), np.int64)
         t = (first_t + cycle[:, None]) % t_total
-        inputs["load"] = np.broadcast_to((cycle == 0).astype(np.int64)[:, None], (length, lanes))
+        if tile.registers:
+            inputs["load"] = np.broadcast_to((cycle == 0).astype(np.int64)[:, None], (length, lanes))
         clear = np.ones((length, lanes), np.int64)
     else:
         k0 = np.broadcast_to((cycle % slices)[:, None] * tile.rows, (length, lanes))

@@ -1,0 +1,79 @@
+"""The section on accuracy: networks trained with each quantizer, same images, same epochs, same schedule."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+import matplotlib.pyplot as plt
+
+from reports.figures import STYLE, to_svg
+
+Row = Mapping[str, Any]
+
+
+def carried() -> list[dict[str, Any]]:
+    """The rows of ``reports/data/accuracy.csv``, made by ``python -m asq_sw.table``."""
+    text = (files("reports") / "data" / "accuracy.csv").read_text(encoding="utf-8")
+    return [
+        row | {"test_accuracy": float(row["test_accuracy"]), "seconds": float(row["seconds"])}
+        for row in csv.DictReader(io.StringIO(text))
+    ]
+
+
+def name_of(row: Row) -> str:
+    """A row in a word, such as ``asq-post 4/4 F0``."""
+    if row["quantizer"] == "fp32":
+        return "fp32"
+    fraction = f" table F={row['frac_bits']}" if row["rounded"] == "True" else ""
+    return f"{row['quantizer']} {row['wbits']}/{row['abits']}{fraction}"
+
+
+def bars(rows: Sequence[Row]) -> str:
+    """Accuracy of each row, full precision as a line."""
+    full = [r["test_accuracy"] for r in rows if r["quantizer"] == "fp32"]
+    with plt.rc_context(STYLE | {"axes.grid.axis": "x"}):
+        figure, axis = plt.subplots(figsize=(6.4, 0.32 * len(rows) + 0.9))
+        names = [f"{name_of(r)}, seed {r['seed']}" for r in rows]
+        drawn = axis.barh(names, [r["test_accuracy"] for r in rows], color="#0072B2", height=0.65)
+        axis.bar_label(drawn, [f"{r['test_accuracy']:.2f}" for r in rows], fontsize=7, padding=2)
+        axis.axvline(full[0], color="#D55E00", linewidth=1)
+        axis.invert_yaxis()
+        axis.set_xlim(min(r["test_accuracy"] for r in rows) - 3, max(full) + 1.5)
+        axis.set_xlabel("accuracy on the test images, % (line: full precision)")
+        return to_svg(figure, "accuracy")
+
+
+def section(rows: Sequence[Row]) -> dict[str, Any]:
+    """Title, figure and table."""
+    full = next(r["test_accuracy"] for r in rows if r["quantizer"] == "fp32")
+    others = ", ".join(
+        f"{name_of(r)} {r['test_accuracy'] - full:+.2f}"
+        for r in rows
+        if r["quantizer"] != "fp32" and r["seed"] == "0"
+    )
+    epochs = rows[0]["epochs"]
+    caption = (
+        f"ResNet-20 on CIFAR-10 as JPEG, each row {epochs} epochs from one full-precision network that was fine-tuned on "
+        f"the same images; full precision trained on alike reaches {full:.2f}%. Points against it: {others}. "
+        f"{epochs} epochs are few: differences below about 0.3 points are within a seed's spread."
+    )
+    source = "Trained here, without PyTorch: python -m asq_sw.table; the table lists each row's command."
+    table = [
+        [name_of(r), r["seed"], f"{r['test_accuracy']:.2f}", f"{r['seconds'] / 60:.0f}", r["command"]]
+        for r in rows
+    ]
+    header = ["weights/activations", "seed", "test %", "minutes", "command"]
+    return {
+        "title": "Accuracy by quantizer and bit-width",
+        "blocks": [
+            {"svg": bars(rows), "name": "Accuracy", "caption": caption, "source": source},
+            {
+                "svg": "", "name": "Accuracy, row by row", "header": header, "rows": table,
+                "caption": "Minutes are those of a machine that did other work as well.", "source": source,
+            },
+        ],
+    }  # fmt: skip

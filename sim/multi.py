@@ -1,0 +1,100 @@
+"""Several equal arrays, each with its own scratchpads, on one DRAM.
+
+Every layer is cut into equal shares, one for each array, which run side by side: by images of the batch, by
+filters (groups for depthwise layers), or by rows of the output, whichever is fastest in closed form. All shares
+take the time of the largest, and the bus is divided evenly, since all arrays ask alike. An operand that several
+shares need is read once by each: what is cut by filters reads its input as often as there are arrays.
+
+So a share is a layer of its own on one array with 1 / N of the bandwidth, and every fidelity runs as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sim import dataflow
+from sim.accelerator import Accelerator
+from sim.workload import Layer, Workload
+
+if TYPE_CHECKING:
+    from sim.simulate import LayerResult
+
+
+def one_of(machine: Accelerator) -> Accelerator:
+    """One array with its part of the bandwidth."""
+    return Accelerator(
+        **machine.model_dump() | {"arrays": 1, "dram_gb_per_s": machine.dram_gb_per_s / machine.arrays}
+    )
+
+
+def shares(layer: Layer, arrays: int) -> list[Layer]:
+    """The largest share of each way to cut a layer; the layer itself where none applies."""
+    found = []
+    if layer.batch > 1:
+        found.append(replace(layer, batch=-(-layer.batch // arrays)))
+    if layer.groups > 1:
+        groups = -(-layer.groups // arrays)
+        found.append(
+            replace(
+                layer,
+                groups=groups,
+                in_c=layer.in_c // layer.groups * groups,
+                out_c=layer.out_c // layer.groups * groups,
+            )
+        )
+    elif not layer.is_mac:
+        channels = -(-layer.in_c // arrays)
+        found.append(replace(layer, in_c=channels, out_c=channels))
+    else:
+        found.append(replace(layer, out_c=-(-layer.out_c // arrays)))
+    if layer.out_h > 1:
+        rows = -(-layer.out_h // arrays)
+        height = (rows - 1) * layer.stride[0] + layer.dilation[0] * (layer.kernel[0] - 1) + 1
+        _, left, _, right = layer.padding
+        found.append(replace(layer, in_h=height, padding=(0, left, 0, right)))
+    return found or [layer]
+
+
+def divided(workload: Workload, machine: Accelerator) -> Workload:
+    """Every layer's share on one of the machine's arrays."""
+    from sim.simulate import layer_rows, machine_row
+
+    one = one_of(machine)
+    layers = []
+    for layer in workload.layers:
+        ways = shares(layer, machine.arrays)
+        if layer.is_mac and len(ways) > 1:
+            counts = dataflow.evaluate_one(
+                layer_rows(tuple(ways)), machine_row(one, tuple(ways)), one.dram_bytes_per_cycle
+            )
+            names = dataflow.RESULT_FIELDS
+            cycles = counts[:, names.index("compute_cycles")] + counts[:, names.index("stall_cycles")]
+            traffic = counts[:, names.index("dram_read_bits")] + counts[:, names.index("dram_write_bits")]
+            layers.append(ways[int(np.lexsort((traffic, cycles))[0])])
+        else:
+            layers.append(ways[0])
+    return Workload(workload.name, tuple(layers))
+
+
+def together(share: LayerResult, layer: Layer, machine: Accelerator) -> LayerResult:
+    """The result of all arrays from that of one: its cycles, everybody's accesses and energy."""
+    n = machine.arrays
+    return replace(
+        share,
+        m=layer.m if layer.is_mac else share.m,
+        n=layer.n,
+        k=layer.k,
+        groups=layer.groups if layer.is_mac else share.groups,
+        macs=layer.macs,
+        folds=n * share.folds,
+        utilization=layer.macs / (machine.pes * share.total_cycles) if share.total_cycles else 0.0,
+        sram_reads={key: n * value for key, value in share.sram_reads.items()},
+        sram_writes={key: n * value for key, value in share.sram_writes.items()},
+        dram_read_bytes=n * share.dram_read_bytes,
+        dram_write_bytes=n * share.dram_write_bytes,
+        energy_pj={key: n * value for key, value in share.energy_pj.items()},
+        asq={key: value if key == "cycles" else n * value for key, value in share.asq.items()},
+    )
