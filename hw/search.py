@@ -1,6 +1,7 @@
 """The search for a datapath: broadcast tiles of all variants, shapes and trees, measured alike.
 
-python -m hw.search -o hw/data/tiles.json
+python -m hw.search --quick -o hw/data/tiles.json
+python -m hw.search --quick --node nangate45 --operands layer.npz -o hw/data/tiles_trained.json
 
 Every point is synthesized at its node's default clock by the same recipes, timed with its broadcast lines and
 buffers, and its energy is that of the same layer's operands: with both streaming (output-stationary), and with
@@ -145,9 +146,13 @@ def _one(task: tuple[TileSpec, str, str | None]) -> dict[str, Any]:
     return measure_tile(tile, node, found)
 
 
-def table() -> dict[str, Any]:
-    """The measured tiles that the product carries: ``rows`` by :func:`key`."""
-    found: dict[str, Any] = json.loads((files("hw") / "data" / "tiles.json").read_text(encoding="utf-8"))
+def table(trained: bool = False) -> dict[str, Any]:
+    """The measured tiles that the product carries: ``rows`` by :func:`key`.
+
+    ``trained``: with the operands of a trained layer (ResNet-20's layer2.1.conv1, :mod:`asq_sw.operands`).
+    """
+    name = "tiles_trained.json" if trained else "tiles.json"
+    found: dict[str, Any] = json.loads((files("hw") / "data" / name).read_text(encoding="utf-8"))
     return found
 
 

@@ -49,12 +49,13 @@ def build_quick(
         "layers": layers,
         "sqnr": errors,
         "tiles": tiles.carried(),
+        "tiles_trained": tiles.carried(trained=True),
         "accuracy": accuracy.carried(),
         "energy_sources": sources(),
     }
     step("drawing")
     page = render(data)
-    for name in ("units", "totals", "layers", "sqnr", "tiles", "accuracy"):
+    for name in ("units", "totals", "layers", "sqnr", "tiles", "tiles_trained", "accuracy"):
         write_csv(target / f"{name}.csv", data[name])  # type: ignore[arg-type]
     write_text(target / "report.json", json.dumps(data, indent=1, sort_keys=False) + "\n")
     write_text(target / "index.html", page)
