@@ -1,0 +1,152 @@
+"""Training and inference speed on ResNet-20, batch 128: against the machine's matrix product and, where there is one, PyTorch.
+
+ASQ_TORCH_PYTHON names an interpreter with PyTorch; the two then take turns in one run.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from asq_sw.methods import choices, quantizers
+from asq_sw.models import build
+from asq_sw.nn.convolution import Convolution, Window
+from asq_sw.nn.loss import cross_entropy
+from asq_sw.nn.network import Network
+from asq_sw.nn.optimizers import Sgd
+
+pytestmark = pytest.mark.benchmark
+BATCH = 128
+
+TORCH = """
+import time, statistics, torch, torch.nn as nn, torch.nn.functional as F
+torch.set_num_threads(THREADS)
+class Block(nn.Module):
+    def __init__(self, i, o, s):
+        super().__init__()
+        self.c1, self.b1 = nn.Conv2d(i, o, 3, s, 1, bias=False), nn.BatchNorm2d(o)
+        self.c2, self.b2 = nn.Conv2d(o, o, 3, 1, 1, bias=False), nn.BatchNorm2d(o)
+        self.more, self.s = (o - i) // 2, s
+    def forward(self, x):
+        y = self.b2(self.c2(F.relu(self.b1(self.c1(x)))))
+        if self.s > 1:
+            x = F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.more, self.more))
+        return F.relu(y + x)
+layers, i = [nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()], 16
+for o, s in ((16, 1), (32, 2), (64, 2)):
+    for k in range(3):
+        layers.append(Block(i, o, s if k == 0 else 1)); i = o
+net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+x, y = torch.randn(128, 3, 32, 32), torch.randint(0, 10, (128,))
+if CHANNELS_LAST:
+    net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
+sgd = torch.optim.SGD(net.parameters(), 0.01, 0.9)
+def step():
+    sgd.zero_grad(); F.cross_entropy(net(x), y).backward(); sgd.step()
+def median(f):
+    f(); f(); times = []
+    for _ in range(8):
+        start = time.perf_counter(); f(); times.append(time.perf_counter() - start)
+    return 128 / statistics.median(times)
+train = median(step)
+net.eval()
+with torch.no_grad():
+    print(train, median(lambda: net(x)))
+"""
+
+
+def rate(function: Callable[[], object], images: int = BATCH) -> float:
+    """Images per second, median of 8 after 2."""
+    times = []
+    for i in range(10):
+        start = time.perf_counter()
+        function()
+        if i > 1:
+            times.append(time.perf_counter() - start)
+    return images / statistics.median(times)
+
+
+def gemm_peak() -> float:
+    """GFLOP/s of numpy's float32 matrix product."""
+    a = np.random.default_rng(0).random((2048, 2048), np.float32)
+    return rate(lambda: a @ a, 1) * 2 * 2048**3 / 1e9
+
+
+def steps() -> dict[str, Callable[[], object]]:
+    graph = build("resnet20")
+    rng = np.random.default_rng(0)
+    x, labels = rng.normal(size=(BATCH, 32, 32, 3)).astype(np.float32), rng.integers(0, 10, BATCH)
+    found: dict[str, Callable[[], object]] = {}
+    for name in ("fp32", "asq-post"):
+        net = Network(graph, quantizers(graph, choices(graph, name, 4, 4)))
+        sgd = Sgd(0.01)
+
+        def step(net: Network = net, sgd: Sgd = sgd) -> None:
+            net.backward(cross_entropy(net.forward(x, training=True), labels)[1])
+            sgd.step(net.trainable(), net.grads, 1.0)
+
+        found[f"{name} training step"] = step
+        found[f"{name} inference"] = lambda net=net: net.forward(x)
+    return found
+
+
+def test_speed_of_resnet20() -> None:
+    ours = {name: rate(step) for name, step in steps().items()}
+    peak = gemm_peak()
+    macs = 40.55e6
+    print(f"\nfloat32 matrix product: {peak:.0f} GFLOP/s")
+    for name, images in ours.items():
+        work = 2 * macs * (3 if "training" in name else 1)
+        print(
+            f"{name}: {images:.0f} images/s, {100 * images * work / 1e9 / peak:.0f}% of the matrix product's speed"
+        )
+    print(f"ASQ + POST step / fp32 step: {ours['asq-post training step'] / ours['fp32 training step']:.2f}")
+    python = os.environ.get("ASQ_TORCH_PYTHON")
+    if not python:
+        print("ASQ_TORCH_PYTHON is not set: PyTorch was not measured")
+        return
+    for last in (False, True):
+        text = TORCH.replace("THREADS", str(os.cpu_count())).replace("CHANNELS_LAST", str(last))
+        train, infer = map(
+            float, subprocess.run([python, "-c", text], capture_output=True, text=True).stdout.split()
+        )
+        again = rate(steps()["asq-post training step"])
+        layout = "channels last" if last else "channels first"
+        print(
+            f"PyTorch fp32, {layout}: step {train:.0f}, inference {infer:.0f} images/s; ASQ + POST step now {again:.0f}: "
+            f"{again / train:.2f} times; fp32 inference {ours['fp32 inference'] / infer:.2f} times"
+        )
+
+
+@pytest.mark.parametrize(
+    "shape", [(3, 32, 16, 1), (16, 32, 16, 1), (16, 32, 32, 2), (32, 16, 32, 1), (64, 8, 64, 1)]
+)
+def test_roofline_of_convolutions(shape: tuple[int, int, int, int]) -> None:
+    """Share of the matrix product's speed that each layer kind of ResNet-20 reaches."""
+    channels, size, filters, stride = shape
+    window = Window(channels, size, size, filters, (3, 3), (stride, stride), (1, 1, 1, 1))
+    layer, rng = Convolution(window), np.random.default_rng(0)
+    x = rng.random((BATCH, size, size, channels), np.float32)
+    w = rng.random(window.weight_shape, np.float32)
+    dy = rng.random((BATCH, *window.output, filters), np.float32)
+    flops, peak = 2 * window.macs / 1e9, gemm_peak()
+    out, dx = np.zeros_like(dy), np.zeros_like(x)
+    speeds = [
+        rate(f) * flops
+        for f in (
+            lambda: layer.forward(x, w, out),
+            lambda: layer.input_gradient(dy, w, dx),
+            lambda: layer.weight_gradient(x, dy),
+        )
+    ]
+    words = ", ".join(
+        f"{n} {s:.0f} GFLOP/s ({100 * s / peak:.0f}%)"
+        for n, s in zip(("forward", "input gradient", "weight gradient"), speeds, strict=True)
+    )
+    print(f"\n{channels} channels, {size} x {size}, {filters} filters, stride {stride}: {words}")
