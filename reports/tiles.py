@@ -10,20 +10,24 @@ import matplotlib.pyplot as plt
 from reports.figures import GRID_COLOURS, STYLE, to_svg
 
 Row = Mapping[str, Any]
+NODES = ("nangate45", "sky130hd", "asap7")
 
 
 def carried(trained: bool = False) -> list[dict[str, Any]]:
     """The rows of :func:`hw.search.table`, by node, then area."""
     from hw.search import table
 
-    return sorted(table(trained)["rows"].values(), key=lambda r: (r["node"], r["area_per_mac_um2"]))
+    return sorted(
+        table(trained)["rows"].values(), key=lambda r: (NODES.index(r["node"]), r["area_per_mac_um2"])
+    )
 
 
 def label(row: Row) -> str:
     """A tile in a word, such as ``post4 F0 one-hot-shift``."""
     fraction = f" F{row['frac_bits']}" if row["frac_bits"] is not None else ""
     extra = " + weight registers" if row["registers"] else ""
-    return f"{row['grid']}{row['wbits']}{fraction} {row['variant']}{extra}"
+    bits = "" if row["grid"] == "fp4" else row["wbits"]
+    return f"{row['grid']}{bits}{fraction} {row['variant']}{extra}"
 
 
 def _fair(rows: Sequence[Row], node: str, registers: bool) -> list[Row]:
@@ -77,7 +81,7 @@ def scatter(rows: Sequence[Row], nodes: Sequence[str]) -> str:
 
 def section(rows: Sequence[Row], trained: Sequence[Row]) -> dict[str, Any]:
     """Title, figure and table; ``trained``: the rows with a trained layer's operands."""
-    nodes = [n for n in ("nangate45", "sky130hd", "asap7") if _fair(rows, n, False)]
+    nodes = [n for n in NODES if _fair(rows, n, False)]
     found = {node: ratios(rows, node) for node in nodes}
     verdict = " ".join(
         f"{node}: {r['area_per_mac_um2']:.2f} of the area, {r['energy_held_per_mac_fj']:.2f} of the energy with "
@@ -98,8 +102,11 @@ def section(rows: Sequence[Row], trained: Sequence[Row]) -> dict[str, Any]:
             else ""
         )
     )
+    drawn = scatter(rows, nodes)
     rows = [*rows, *trained]
-    operands = sorted({r["operands"] for r in rows})
+    operands = sorted(
+        {r["operands"].rpartition(" ")[0] if ".npz" in r["operands"] else r["operands"] for r in rows}
+    )
     source = (
         "Measured here: RTL proven against the integer definition, synthesized at the node's default clock, timed with "
         f"its broadcast lines, gate-level energy with glitches. Operands: {'; '.join(operands)}. "
@@ -121,7 +128,7 @@ def section(rows: Sequence[Row], trained: Sequence[Row]) -> dict[str, Any]:
     return {
         "title": "Tiles: the datapath that shares its tables",
         "blocks": [
-            {"svg": scatter(rows, nodes), "name": "Area and energy of 16x16 tiles", "caption": caption, "source": source},
+            {"svg": drawn, "name": "Area and energy of 16x16 tiles", "caption": caption, "source": source},
             {
                 "svg": "", "name": "Tiles, winners and losers", "header": header, "rows": table,
                 "caption": "Weights are inputs of the tile; with weight registers each column holds its own and they are "
