@@ -14,7 +14,8 @@ sqrt(2) grids this is one sum over the codes with the even weights and over ``R[
 *Requantize* (acc to wide): ``w = saturate((acc * m + b + half) >> r + other)``, with scale, batch normalization
 and bias folded into m (16-bit mantissa) and b by channel, times beta by sample, then the ReLU.
 
-The first layer's codes are a table of 256 entries per colour. The sums run as float32 (or float64) matrix
+The first layer's codes are a table of 256 entries per colour. Convolutions run in bytes where the processor has
+byte products and the layer fits them (:mod:`asq_sw.nn.int8`); else the sums run as float32 (or float64) matrix
 products of whole numbers, which are exact because the worst sum that the weights allow stays below 2**24
 (2**53); :class:`IntegerNetwork` computes that bound when it is made, and refuses what would not hold.
 """
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ from asq_sw.graph import Graph, Node
 from asq_sw.interop.weights import read_weights, write_npz
 from asq_sw.nn import pooling
 from asq_sw.nn.convolution import Convolution, Window
+from asq_sw.nn.int8 import Int8Convolution, channel_sums
 from asq_sw.nn.network import LayerQuantizers, Network
 from asq_sw.nn.normalization import EPSILON
 from asq_sw.nn.plan import Step, plan, readers
@@ -134,10 +137,29 @@ def _requantize(acc, m, b, shift, beta, other, other_shift, low, high, out):
 def _sums(wide, out):
     """Sum of each channel; ``wide`` (N, pixels, C), ``out`` int64 (N, C)."""
     for n in prange(wide.shape[0]):
-        out[n] = 0
+        channel_sums(wide[n], out[n])
+
+
+@njit(cache=True, parallel=True)
+def _rescale(wide, right, low, high):
+    """``wide / 2**right`` rounded half up and saturated, in place; (N, pixels, C)."""
+    for n in prange(wide.shape[0]):
         for i in range(wide.shape[1]):
             for c in range(wide.shape[2]):
-                out[n, c] += wide[n, i, c]
+                v = _shift(np.int64(wide[n, i, c]), right)
+                v = low if v < low else v
+                wide[n, i, c] = high if v > high else v
+
+
+@njit(cache=True, parallel=True)
+def _add(x, x_right, y, y_right, low, high, out):
+    """``x / 2**x_right + y / 2**y_right``, each rounded half up, saturated; all (N, pixels, C)."""
+    for n in prange(out.shape[0]):
+        for i in range(out.shape[1]):
+            for c in range(out.shape[2]):
+                v = _shift(np.int64(x[n, i, c]), x_right) + _shift(np.int64(y[n, i, c]), y_right)
+                v = low if v < low else v
+                out[n, i, c] = high if v > high else v
 
 
 @njit(cache=True)
@@ -346,6 +368,17 @@ def _export_scale(
 # -- inference -------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Waiting:
+    """A convolution that runs with the normalization behind it, and its input."""
+
+    node: Node
+    x: Array
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
 class IntegerNetwork:
     """A network of integers; see the module.
 
@@ -375,6 +408,8 @@ class IntegerNetwork:
             for step in self.steps
             if step.node.op in ("conv", "linear")
         }
+        # Channel sums of maps that ASQ averages, made with the map and read once.
+        self._totals: dict[str, Array] = {}
         self._last_use = {name: i for i, step in enumerate(self.steps) for name in step.inputs}
 
     # -- files ---------------------------------------------------------------------------------------------------
@@ -429,19 +464,14 @@ class IntegerNetwork:
         held: dict[str, Any] = {"weights": np.ascontiguousarray(whole, dtype), "dtype": dtype, "table": table}
         if node.op == "conv":
             channels, height, width = self.graph.in_shape(node)
-            held["run"] = Convolution(
-                Window(
-                    channels * (2 if odd is not None else 1),
-                    height,
-                    width,
-                    node["out_channels"],
-                    tuple(node["kernel"]),
-                    tuple(node["stride"]),
-                    tuple(node["padding"]),
-                    tuple(node["dilation"]),
-                    node["groups"],
-                )
-            )
+            window = Window(
+                channels, height, width, node["out_channels"], tuple(node["kernel"]), tuple(node["stride"]),
+                tuple(node["padding"]), tuple(node["dilation"]), node["groups"],
+            )  # fmt: skip
+            held["run"] = Convolution(replace(window, channels=channels * (1 if odd is None else 2)))
+            bytes_ = (window, even, odd, table, activation.min, activation.max)
+            if Int8Convolution.fits(*bytes_) and not (odd is not None and node.inputs[0] == "input"):
+                held["bytes"] = Int8Convolution(*bytes_)
         return held
 
     def operands(self, name: str, x: Array, beta: Array | None = None) -> tuple[Array, Array]:
@@ -489,8 +519,10 @@ class IntegerNetwork:
     def beta(self, name: str, x: Array) -> Array:
         """ASQ's factor of each sample, with :data:`BETA_BITS` fractional bits; int64 (N,)."""
         maps = x.reshape(len(x), -1, x.shape[-1])
-        sums = np.empty((len(x), x.shape[-1]), np.int64)
-        _sums(maps, sums)
+        sums = self._totals.pop(self.graph.by_name[name].inputs[0], None)
+        if sums is None or len(sums) != len(x):
+            sums = np.empty((len(x), x.shape[-1]), np.int64)
+            _sums(maps, sums)
         inverse = round((1 << _INVERSE_BITS) / maps.shape[1])
         means = (sums * inverse + (1 << (_INVERSE_BITS - MEAN_BITS - 1))) >> (_INVERSE_BITS - MEAN_BITS)
         a = self.meta["layers"][name]["adapter"]
@@ -554,10 +586,11 @@ class IntegerNetwork:
                 f"{self.name}: a batch is {images.dtype} of shape {images.shape}, "
                 f"expected uint8 of (N, {', '.join(map(str, (*self.graph.input_shape[1:], self.graph.input_shape[0])))})"
             )
+        self._totals.clear()
         values: dict[str, Any] = {"input": images}
         betas: dict[str, Array] = {}
         for index, step in enumerate(self.steps):
-            values[step.output] = self._step(step, values, betas)
+            values[step.output] = self._step(step, values, betas, keep)
             if not keep:
                 for name in set(step.inputs):
                     if self._last_use[name] == index:
@@ -567,25 +600,33 @@ class IntegerNetwork:
         result: Array = values[self.steps[-1].output].astype(np.int32)
         return result
 
-    def _step(self, step: Step, values: dict[str, Array], betas: dict[str, Array]) -> Array:
+    def _step(
+        self, step: Step, values: dict[str, Any], betas: dict[str, Array], keep: bool
+    ) -> Array | _Waiting:
         node, x = step.node, values[step.inputs[0]]
         if node.op in ("conv", "linear"):
-            acc, beta = self._multiply(node, x)
             after = self._readers[node.name]
-            if len(after) == 1 and after[0].op == "bn":
+            normalized = len(after) == 1 and after[0].op == "bn"
+            last = node.name == self.steps[-1].output
+            if "bytes" in self._layers[node.name] and not keep:
+                waiting = _Waiting(node, x)
+                return waiting if normalized else self._in_bytes(waiting, None, None, step.output, last)
+            acc, beta = self._multiply(node, x)
+            if normalized:
                 betas[node.name] = beta
                 return acc
-            last = node.name == self.steps[-1].output
             return self._to_wide(node.name, acc, beta, None, None, step.output, last)
         if node.op == "bn":
             source = step.inputs[0]
-            folded = source in betas
-            beta = betas.pop(source) if folded else np.full(len(x), 1 << BETA_BITS, np.int64)
+            folded = source in betas or isinstance(x, _Waiting)
             other = step.inputs[1] if len(step.inputs) > 1 else None
             shift = 0
             if other is not None:
                 shift = self._fraction(other) - self._fraction(step.output)
             added = None if other is None else (values[other], shift)
+            if isinstance(x, _Waiting):
+                return self._in_bytes(x, added, step.relu, step.output, False)
+            beta = betas.pop(source) if folded else np.full(len(x), 1 << BETA_BITS, np.int64)
             return self._to_wide(
                 source if folded else node.name, x, beta, added, step.relu, step.output, False
             )
@@ -594,17 +635,41 @@ class IntegerNetwork:
     def _fraction(self, name: str) -> int:
         return int(self.meta["fractions"][name])
 
-    def _to_wide(
-        self, name: str, acc: Array, beta: Array, other: tuple[Array, int] | None, relu: str | None, output: str, last: bool
-    ) -> Array:  # fmt: skip
+    def _ends(self, relu: str | None, output: str, last: bool) -> tuple[int, int]:
+        """The least and the greatest value of a wide map."""
         high = (1 << 31) - 1 if last else _WIDE_MAX
         low = 0 if relu else -high - 1
         if relu == "relu6":
-            high = (
-                min(high, 6 << self._fraction(output))
-                if self._fraction(output) >= 0
-                else 6 >> -self._fraction(output)
-            )
+            fraction = self._fraction(output)
+            high = min(high, 6 << fraction) if fraction >= 0 else 6 >> -fraction
+        return low, high
+
+    def _in_bytes(
+        self, waiting: _Waiting, other: tuple[Array, int] | None, relu: str | None, output: str, last: bool
+    ) -> Array:
+        """A convolution with its requantization in one pass (:mod:`asq_sw.nn.int8`)."""
+        name, x = waiting.node.name, waiting.x
+        layer, run = self.meta["layers"][name], self._layers[name]["bytes"]
+        beta = self.beta(name, x) if layer["asq"] else np.full(len(x), 1 << BETA_BITS, np.int64)
+        pixels = self.arrays[f"{name}.pixels"] if waiting.node.inputs[0] == "input" else None
+        k = np.zeros(len(x), np.int64) if pixels is not None else self._factors(layer, beta)
+        low, high = self._ends(relu, output, last)
+        out = np.empty((len(x), *run.window.output, run.window.out_channels), np.int32 if last else np.int16)
+        totals = None
+        if not last and any(self.meta["layers"].get(r.name, {}).get("asq") for r in self._readers[output]):
+            totals = self._totals[output] = np.empty((len(x), out.shape[-1]), np.int64)
+        m, b, r = (self.arrays[f"{name}.{key}"] for key in ("m", "b", "shift"))
+        rest, shift = (None, 0) if other is None else other
+        run.run(
+            x, k, layer.get("k_shift", 1), layer.get("k_offset", 0), pixels, m, b, r, beta, BETA_BITS, rest, shift,
+            low, high, out, totals,
+        )  # fmt: skip
+        return out
+
+    def _to_wide(
+        self, name: str, acc: Array, beta: Array, other: tuple[Array, int] | None, relu: str | None, output: str, last: bool
+    ) -> Array:  # fmt: skip
+        low, high = self._ends(relu, output, last)
         out = np.empty(acc.shape, np.int32 if last else np.int16)
         rest, shift = (np.empty((0, 1, 1), np.int16), 0) if other is None else (_maps(other[0]), other[1])
         m, b, r = (self.arrays[f"{name}.{k}"] for k in ("m", "b", "shift"))
@@ -617,10 +682,19 @@ class IntegerNetwork:
         shape = self.graph.shapes[step.output]
         out_shape = (len(x), *shape) if len(shape) == 1 else (len(x), shape[1], shape[2], shape[0])
         # int64 with the input's fraction, brought to the output's at the end
+        change = self._fraction(step.inputs[0]) - self._fraction(step.output)
+        if node.op == "relu" and change == 0:
+            return np.maximum(x, x.dtype.type(0))
         if node.op in ("relu", "relu6"):
             result = np.maximum(x.astype(np.int64), 0)
         elif node.op == "add":
             fraction = self._fraction(step.output)
+            if len(step.inputs) == 2 and x.ndim == 4:
+                other = values[step.inputs[1]]
+                out = np.empty(out_shape, np.int16)
+                right = self._fraction(step.inputs[1]) - fraction
+                _add(_maps(x), change, _maps(other), right, -_WIDE_MAX - 1, _WIDE_MAX, _maps(out))
+                return out
             result = np.zeros(out_shape, np.int64)
             for name in step.inputs:
                 result += _shifted(values[name].astype(np.int64), self._fraction(name) - fraction)
@@ -637,18 +711,21 @@ class IntegerNetwork:
                 pooling.average_pool(x.astype(np.float64), *_window(node), out)
                 sums, count = np.rint(out * (ky * kx)).astype(np.int64), ky * kx
             else:
-                sums = x.astype(np.int64).sum(axis=(1, 2), keepdims=True)
-                count = x.shape[1] * x.shape[2]
-            change = self._fraction(step.output) - self._fraction(step.inputs[0])
-            return _saturated(_shifted(sums * round((1 << _INVERSE_BITS) / count), _INVERSE_BITS - change))
+                sums = np.empty((len(x), x.shape[3]), np.int64)
+                _sums(_maps(x), sums)
+                sums, count = sums[:, None, None, :], x.shape[1] * x.shape[2]
+            return _saturated(_shifted(sums * round((1 << _INVERSE_BITS) / count), _INVERSE_BITS + change))
         elif node.op == "shortcut_a":
-            result = np.empty(out_shape, np.int64)
-            pooling.shortcut(x.astype(np.int64), node["stride"], result)
+            result = np.empty(out_shape, np.int16)
+            pooling.shortcut(x, node["stride"], result)
+            if change:
+                _rescale(_maps(result), change, -_WIDE_MAX - 1, _WIDE_MAX)
+            return result
         elif node.op == "flatten":
             result = (x.transpose(0, 3, 1, 2) if x.ndim == 4 else x).reshape(out_shape).astype(np.int64)
         else:  # pragma: no cover - the graph knows no other
             raise InputError(f"{self.name}: {node.op} has no integer form")
-        result = _shifted(result, self._fraction(step.inputs[0]) - self._fraction(step.output))
+        result = _shifted(result, change)
         if node.op == "relu6":
             result = np.minimum(result, round(6 * 2.0 ** self._fraction(step.output)))
         return _saturated(result)

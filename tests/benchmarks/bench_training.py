@@ -14,6 +14,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from asq_sw.data import Batches, Part
+from asq_sw.integer import export
 from asq_sw.methods import choices, quantizers
 from asq_sw.models import build
 from asq_sw.nn.convolution import Convolution, Window
@@ -93,6 +95,10 @@ def steps() -> dict[str, Callable[[], object]]:
 
         found[f"{name} training step"] = step
         found[f"{name} inference"] = lambda net=net: net.forward(x)
+        if name != "fp32":
+            images = rng.integers(0, 256, (BATCH, 32, 32, 3)).astype(np.uint8)
+            integer = export(net, net.peaks(x), Batches(Part(images, labels), BATCH).pixels())
+            found["integer inference"] = lambda integer=integer, images=images: integer.forward(images)
     return found
 
 
@@ -116,11 +122,13 @@ def test_speed_of_resnet20() -> None:
         train, infer = map(
             float, subprocess.run([python, "-c", text], capture_output=True, text=True).stdout.split()
         )
-        again = rate(steps()["asq-post training step"])
+        now = steps()
+        again, integer = rate(now["asq-post training step"]), rate(now["integer inference"])
         layout = "channels last" if last else "channels first"
         print(
             f"PyTorch fp32, {layout}: step {train:.0f}, inference {infer:.0f} images/s; ASQ + POST step now {again:.0f}: "
-            f"{again / train:.2f} times; fp32 inference {ours['fp32 inference'] / infer:.2f} times"
+            f"{again / train:.2f} times; fp32 inference {ours['fp32 inference'] / infer:.2f} times; "
+            f"integer inference now {integer:.0f}: {integer / infer:.2f} times"
         )
 
 
