@@ -3,7 +3,7 @@
 An :class:`ExactArray` holds the registers of the RTL's array (without its optional skew registers, which are
 plain delays): per element an activation, a weight code and a sum. It is driven by what is at its ports in each
 cycle, and is equal to the RTL register by register (tests/sim/test_array_exact.py). :func:`run_gemm` runs a
-whole matrix product through it, fold by fold.
+whole matrix product through it, fold by fold, in byte products where operands are bytes.
 
 Two kinds of kernel do the same work (:mod:`sim.array_kernels`). With ``trace`` every register of every cycle
 is kept, by a loop that follows the registers. Without, time is the innermost loop: outputs in every cycle and
@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from asq_sw.errors import InputError
 from asq_sw.formats import ActivationFormat, WeightFormat
-from sim import array_kernels
+from sim import array_kernels, array_products
 
 DATAFLOWS = ("ws", "os")
 SPAN = 512
@@ -399,13 +399,17 @@ class Gemm:
     updates: int
 
 
-def run_gemm(array: ExactArray, a: ArrayLike, codes: ArrayLike) -> Gemm:
+def run_gemm(array: ExactArray, a: ArrayLike, codes: ArrayLike, by_cycle: bool = False) -> Gemm:
     """Run ``a`` times ``codes`` through an array, starting from whatever its registers hold.
 
     Folds follow one another as the closed form has it (:mod:`sim.dataflow`): rows + m + rows + cols - 2 cycles
     each for ws; for os k + rows + cols - 2, and ``rows`` more to drain the sums, which the closed form leaves
     out (and rows + cols once before, if the array is not cleared). Where a fold is only partly filled, activation 0 and the zero code stand in. Partial sums of a
     weight-stationary array's k-folds are added outside it.
+
+    What leaves the array is made by byte products where operands are bytes and the processor has them
+    (:mod:`sim.array_products`); the registers then walk through the last cycles, which are all that they
+    remember. Results, cycles and registers are the same either way.
 
     Parameters
     ----------
@@ -415,6 +419,8 @@ def run_gemm(array: ExactArray, a: ArrayLike, codes: ArrayLike) -> Gemm:
         Activation values.
     codes : int (k, n)
         Weight codes.
+    by_cycle : bool
+        Walk the registers through every cycle.
 
     Raises
     ------
@@ -432,8 +438,12 @@ def run_gemm(array: ExactArray, a: ArrayLike, codes: ArrayLike) -> Gemm:
         raise InputError(
             f"operands have shapes {left.shape} and {right.shape}, expected (m, k) and (k, n), none empty"
         )
-    left = array._checked("activations", left, left.shape, array._activation_range)
     right = array._checked("weight codes", right, right.shape, array._code_range)
+    if not by_cycle:
+        found = _gemm_in_bytes(array, left, right)
+        if found is not None:
+            return found
+    left = array._checked("activations", left, left.shape, array._activation_range)
     return (_gemm_ws if array.dataflow == "ws" else _gemm_os)(array, left, right)
 
 
@@ -443,6 +453,53 @@ def _padded(values: NDArray[np.int64], rows: int, cols: int, fill: int) -> NDArr
     whole = np.full(sides, fill, np.int64)
     whole[: values.shape[0], : values.shape[1]] = values
     return whole
+
+
+def _gemm_in_bytes(array: ExactArray, a: NDArray[Any], codes: NDArray[np.int64]) -> Gemm | None:
+    """The whole product by bytes; None where it must go cycle by cycle."""
+    rows, cols, (m, k), n = array.rows, array.cols, a.shape, codes.shape[1]
+    ws = array.dataflow == "ws"
+    weights = (array._even[0], array._odd[0])
+    if (
+        len(array._sums) > 1
+        or a.dtype.kind not in "iub"
+        or array._terms_held < (min(rows, k) if ws else k)  # sums would wrap
+        or (ws and array.activation[:, : cols - 1].any())  # the first fold meets them
+        or not array_products.fits(k, *weights, array._table, *array._activation_range)
+    ):
+        return None
+    even, odd = (one.astype(np.int8) for one in weights)
+    values = array_products.product(
+        np.ascontiguousarray(a), codes, even, odd, array._two_terms, array._table, *array._activation_range
+    )
+    if values is None:
+        return None
+    zero = np.zeros((rows, cols), np.int64)
+    if not ws:
+        folds = -(-m // rows) * -(-n // cols)
+        cycles = folds * (k + rows + cols - 2 + rows)
+        if array.activation.any() or array._sums.any():
+            cycles += rows + cols
+        # Zeros followed the operands, and left with the sums.
+        array.load_state(zero, zero + array.weight_format.zero_code, zero)
+        return Gemm(values, folds, cycles, cycles * rows * cols)
+    folds = -(-k // rows) * -(-n // cols)
+    cycles = folds * (rows + m + rows + cols - 2)
+    top, side = (k - 1) // rows * rows, (n - 1) // cols * cols
+    held = np.full((rows, cols), array.weight_format.zero_code, np.int64)
+    held[: k - top, : n - side] = codes[top:, side:]
+    array.load_state(zero, held, zero)
+    # A register remembers what entered in the last rows + cols cycles.
+    streaming = m + rows + cols - 2
+    last = min(streaming, rows + cols)
+    ports = np.zeros((last, rows), np.int64)
+    for r in range(k - top):
+        first = streaming - last - r  # of the pixels, at the row's port in the first of these cycles
+        begin, end = max(first, 0), min(first + last, m)
+        if begin < end:
+            ports[begin - first : end - first, r] = a[begin:end, top + r]
+    array.run(ports, np.zeros((last, cols), np.int64), np.zeros(last, bool))
+    return Gemm(values, folds, cycles, cycles * rows * cols)
 
 
 def _gemm_ws(array: ExactArray, a: NDArray[np.int64], codes: NDArray[np.int64]) -> Gemm:

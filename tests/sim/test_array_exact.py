@@ -181,6 +181,44 @@ def test_a_whole_product_is_the_integer_definition(grid: str, bits: int, dataflo
     np.testing.assert_array_equal(run_gemm(array, a, codes).values, gemm.values)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    grid=st.sampled_from([("post", 4), ("post", 3), ("int", 8), ("pot", 4), ("fp4", 4)]),
+    signed=st.booleans(),
+    dataflow=st.sampled_from(["ws", "os"]),
+    shape=st.tuples(*[st.integers(1, 40)] * 3),
+    sides=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    dirty=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_bytes_and_cycles_give_the_same_product_and_registers(
+    grid: tuple, signed: bool, dataflow: str, shape: tuple, sides: tuple, dirty: bool, seed: int
+) -> None:
+    weight, rng, (m, k, n) = WeightFormat(*grid), np.random.default_rng(seed), shape
+    low, high = (-8, 7) if signed else (0, 15)
+    a, codes = (
+        rng.integers(low, high, (m, k), endpoint=True),
+        rng.integers(0, 1 << weight.storage_bits, (k, n)),
+    )
+    found = []
+    for by_cycle in (False, True):
+        array = ExactArray(weight, 4, *sides, signed, dataflow, None if dataflow == "ws" else k)
+        if dirty:
+            start = np.random.default_rng(seed)
+            array.load_state(
+                start.integers(low, high, sides), start.integers(0, 1 << weight.storage_bits, sides),
+                start.integers(-9, 9, sides),
+            )  # fmt: skip
+        for _ in range(2):
+            gemm = run_gemm(array, a, codes, by_cycle)
+            found.append(
+                (gemm.values, gemm.folds, gemm.cycles, array.activation, array.weight.copy(), array.sums)
+            )
+    for byte, cycle in ((found[0], found[2]), (found[1], found[3])):
+        for one, other in zip(byte, cycle, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 def test_a_convolution_layer_of_resnet20() -> None:
     """16 filters of 3 x 3 x 16 over 32 x 32 pixels, as the network has it, on a 32 x 32 array."""
     weight = WeightFormat("post", 4)
