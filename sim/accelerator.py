@@ -43,6 +43,8 @@ class Accelerator(BaseModel):
 
     dram : str
         ``bandwidth``, or a preset of :mod:`sim.dram` (its pages, banks and bandwidth instead of the figure above).
+    dram_sharers : int
+        Machines that ask the preset's DRAM for as much at the same time (:mod:`sim.multi` sets it).
     dram_latency_ns : float
         From asking to the first byte, in the bandwidth model.
     hide_load : bool
@@ -53,6 +55,10 @@ class Accelerator(BaseModel):
         Values a cycle through requantization, pooling and adds; 0 for as many as there are.
     ifmap_words, filter_words, ofmap_words : int
         Words a cycle from or to a scratchpad (banks x ports x words of a line); 0 for as many as the array asks.
+    ifmap_banks, filter_banks, ofmap_banks : int
+        Banks of a scratchpad, whose conflicts are counted from addresses (:mod:`sim.banks`); 0 for none.
+    bank_ports, line_words : int
+        Lines a cycle of a bank, and values of a line.
     keep_on_chip : bool
         An output that fits half the ifmap scratchpad is not read back by the layer after it, and not written
         where that layer is its only reader.
@@ -79,6 +85,7 @@ class Accelerator(BaseModel):
     dram_gb_per_s: float = Field(12.8, gt=0)
     node: str = "nangate45"
     dram: str = "bandwidth"
+    dram_sharers: int = Field(1, ge=1, le=4096)
     dram_latency_ns: float = Field(100.0, ge=0)
     hide_load: bool = False
     pe_stages: int = Field(0, ge=0, le=64)
@@ -86,6 +93,11 @@ class Accelerator(BaseModel):
     ifmap_words: int = Field(0, ge=0)
     filter_words: int = Field(0, ge=0)
     ofmap_words: int = Field(0, ge=0)
+    ifmap_banks: int = Field(0, ge=0, le=4096)
+    filter_banks: int = Field(0, ge=0, le=4096)
+    ofmap_banks: int = Field(0, ge=0, le=4096)
+    bank_ports: int = Field(1, ge=1, le=16)
+    line_words: int = Field(1, ge=1, le=4096)
     keep_on_chip: bool = False
     asq: Literal["off", "two-pass", "producer"] = "off"
     asq_bits: int = Field(16, ge=8, le=32)

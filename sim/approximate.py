@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim import dataflow, dram, pipeline
+from sim import banks, dataflow, dram, pipeline
 from sim.accelerator import Accelerator
 from sim.asq_cost import asq_cost
 from sim.workload import Layer, Workload
 
+NO_RATES = np.empty(0)
 EMPTY_TRACE = np.empty((0, pipeline.TRACE_COLUMNS))
 
 
@@ -102,12 +103,28 @@ def _layer_rows(
             psum_bits[i],
             out_bits,
             extra["asq_cycles"],
+            -1,
+            0,
         )
     return rows, extras, read_skipped, write_skipped
 
 
+def _banked(layers: tuple[Layer, ...], machine: Accelerator, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Conflicts of banks, layer after layer; says in ``rows`` where each layer's begin."""
+    if not banks.configured(machine):
+        return NO_RATES
+    found, at = [], 0
+    for row, layer in zip(rows, layers, strict=True):
+        if layer.is_mac:
+            one = banks.rates(layer, machine)
+            row[pipeline.L_RATES], row[pipeline.L_RATE_FOLDS] = at, len(one) - banks.FIRST_IFMAP
+            found.append(one)
+            at += len(one)
+    return np.concatenate(found) if found else NO_RATES
+
+
 def machine_row(machine: Accelerator) -> NDArray[np.int64]:
-    """Machine as :func:`sim.pipeline.run` takes it; int64 (13,)."""
+    """Machine as :func:`sim.pipeline.run` takes it; int64 (14,)."""
     return np.array(
         [
             machine.rows,
@@ -123,6 +140,7 @@ def machine_row(machine: Accelerator) -> NDArray[np.int64]:
             machine.filter_words,
             machine.ofmap_words,
             machine.dram != "bandwidth",
+            machine.dram_sharers,
         ],
         np.int64,
     )
@@ -150,6 +168,7 @@ def run(
     """
     rows, extras, read_skipped, write_skipped = _layer_rows(workload.layers, machine, psum_bits)
     row = machine_row(machine)
+    rates = _banked(workload.layers, machine, rows)
     timing = dram.preset("lpddr4-3200" if machine.dram == "bandwidth" else machine.dram)
     cycles_per_ns = machine.clock_mhz * 1e-3
     most = max((int(pipeline.layer_tiles(r, row)[0]) for r in rows if r[0] == pipeline.KIND_MAC), default=1)
@@ -161,6 +180,7 @@ def run(
         timing.scaled(cycles_per_ns),
         machine.dram_bytes_per_cycle,
         machine.dram_latency_ns * cycles_per_ns,
+        rates,
         tiles,
         results,
         EMPTY_TRACE if trace is None else trace,

@@ -2,10 +2,11 @@
 
 Every layer is cut into equal shares, one for each array, which run side by side: by images of the batch, by
 filters (groups for depthwise layers), or by rows of the output, whichever is fastest in closed form. All shares
-take the time of the largest, and the bus is divided evenly, since all arrays ask alike. An operand that several
+take the time of the largest. The bus is divided evenly, since all arrays ask alike; a DRAM of pages and banks
+serves their transfers one after the other. An operand that several
 shares need is read once by each: what is cut by filters reads its input as often as there are arrays.
 
-So a share is a layer of its own on one array with 1 / N of the bandwidth, and every fidelity runs as it is.
+So a share is a layer of its own on one array with 1 / N of the DRAM, and every fidelity runs as it is.
 """
 
 from __future__ import annotations
@@ -26,7 +27,12 @@ if TYPE_CHECKING:
 def one_of(machine: Accelerator) -> Accelerator:
     """One array with its part of the bandwidth."""
     return Accelerator(
-        **machine.model_dump() | {"arrays": 1, "dram_gb_per_s": machine.dram_gb_per_s / machine.arrays}
+        **machine.model_dump()
+        | {
+            "arrays": 1,
+            "dram_gb_per_s": machine.dram_gb_per_s / machine.arrays,
+            "dram_sharers": machine.arrays * machine.dram_sharers,
+        }
     )
 
 

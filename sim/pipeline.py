@@ -6,7 +6,8 @@ tile at a time, and overlap over tiles:
 - **DMA** brings the operands that are not on chip; a tile's may start when the tile two before it has left its
   half of the scratchpad. Writing outputs shares the same DRAM channel, reads of the next tile first.
 - **Array**: loading (rows cycles; or hidden behind the tile before), streaming, filling and draining.
-  A scratchpad with fewer ports than the array needs words slows the stream.
+  A scratchpad with fewer ports than the array needs words slows the stream, and so do conflicts of its banks
+  (:mod:`sim.banks`).
 - **Requantize** (vector unit): the finished sums of the last k-fold, some lanes a cycle; also pooling and adds.
 - **Write**: outputs to DRAM, unless the next layer finds them on chip.
 
@@ -18,22 +19,24 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from sim.banks import ADDED_SUMS, FILTER, FIRST_IFMAP, SUMS
 from sim.dataflow import OS, WS, operand_traffic
 from sim.dram import transfer
 
 # Columns of a layer's row.
 (
     L_KIND, L_M, L_N, L_K, L_GROUPS, L_IFMAP_BITS, L_FILTER_BITS, L_READ_IFMAP, L_WRITE_OFMAP, L_OUTPUTS,
-    L_VECTOR_INPUTS, L_PSUM_BITS, L_OUT_BITS, L_EXTRA_CYCLES,
-) = range(14)  # fmt: skip
-LAYER_COLUMNS = 14
+    L_VECTOR_INPUTS, L_PSUM_BITS, L_OUT_BITS, L_EXTRA_CYCLES, L_RATES,
+    L_RATE_FOLDS,
+) = range(16)  # fmt: skip
+LAYER_COLUMNS = 16
 KIND_MAC, KIND_VECTOR = 0, 1
 
 # Columns of the machine's row (int64).
 (
     M_ROWS, M_COLS, M_DATAFLOW, M_IFMAP_BYTES, M_FILTER_BYTES, M_OFMAP_BYTES, M_LANES, M_HIDE_LOAD, M_STAGES,
-    M_IFMAP_WORDS, M_FILTER_WORDS, M_OFMAP_WORDS, M_DRAM_PAGES,
-) = range(13)  # fmt: skip
+    M_IFMAP_WORDS, M_FILTER_WORDS, M_OFMAP_WORDS, M_DRAM_PAGES, M_SHARERS,
+) = range(14)  # fmt: skip
 
 # Columns of a layer's result.
 (
@@ -48,11 +51,15 @@ TRACE_COLUMNS = 5
 
 @njit(cache=True, inline="always")
 def _dram(pages, timing, state, bandwidth, latency, start, bits):
-    """End of a transfer of ``bits``."""
+    """End of a transfer of ``bits``; ``pages`` is 0 or the arrays that ask for as much at the same time."""
     if bits <= 0:
         return start
     if pages:
-        return transfer(timing, state, start, bits / 8)
+        # The bus serves one after the other; all wait for the last, since they go on alike.
+        end = start
+        for _ in range(pages):
+            end = transfer(timing, state, start, bits / 8)
+        return end
     begin = max(state[0], start + latency)
     state[0] = begin + bits / (8 * bandwidth)
     return state[0]
@@ -89,8 +96,14 @@ T_IFMAP, T_FILTER, T_PSUM, T_LOAD, T_STREAM, T_OUTPUTS, T_SPILL = range(7)
 TILE_COLUMNS = 7
 
 
+@njit(cache=True, inline="always")
+def _rate(layer, rates, which):
+    """Cycles per vector of a banked scratchpad (:mod:`sim.banks`); 1 without banks."""
+    return 1.0 if layer[L_RATES] < 0 else rates[layer[L_RATES] + which]
+
+
 @njit(cache=True)
-def _fill_os(layer, machine, tiles):
+def _fill_os(layer, machine, rates, tiles):
     """Tiles of an output-stationary layer."""
     rows, cols = machine[M_ROWS], machine[M_COLS]
     m, n, k, groups = layer[L_M], layer[L_N], layer[L_K], layer[L_GROUPS]
@@ -102,7 +115,9 @@ def _fill_os(layer, machine, tiles):
         ifmap_fits or (fold_m - 1) * layer[L_FILTER_BITS] > (fold_n - 1) * layer[L_IFMAP_BITS]
     )
     words = max(_slow(rows, machine[M_IFMAP_WORDS]), _slow(cols, machine[M_FILTER_WORDS]))
-    drain = _slow(cols, machine[M_OFMAP_WORDS])
+    words = max(words, _rate(layer, rates, FILTER))
+    drain = max(_slow(cols, machine[M_OFMAP_WORDS]), _rate(layer, rates, SUMS))
+    image_folds = max(1, layer[L_RATE_FOLDS])
     i = 0
     for _ in range(groups):
         for outer in range(fold_n if ifmap_inner else fold_m):
@@ -114,26 +129,29 @@ def _fill_os(layer, machine, tiles):
                 tiles[i, T_IFMAP] = layer[L_IFMAP_BITS] / groups * used_m / m if read_ifmap else 0
                 tiles[i, T_FILTER] = layer[L_FILTER_BITS] / groups * used_n / n if read_filter else 0
                 tiles[i, T_PSUM] = tiles[i, T_LOAD] = tiles[i, T_SPILL] = 0
-                tiles[i, T_STREAM] = k * words + (rows - 1) * drain + cols - 1 + machine[M_STAGES]
+                slow = max(words, _rate(layer, rates, FIRST_IFMAP + fm % image_folds))
+                tiles[i, T_STREAM] = np.ceil(k * slow + (rows - 1) * drain) + cols - 1 + machine[M_STAGES]
                 tiles[i, T_OUTPUTS] = used_m * used_n
                 i += 1
     return i
 
 
 @njit(cache=True)
-def _fill_tiles(layer, machine, tiles):
+def _fill_tiles(layer, machine, rates, tiles):
     """Fill ``tiles`` with a MAC layer's tiles in the order in which they run; returns how many."""
     if machine[M_DATAFLOW] == OS:
-        return _fill_os(layer, machine, tiles)
+        return _fill_os(layer, machine, rates, tiles)
     rows, cols = machine[M_ROWS], machine[M_COLS]
     m, n, k, groups = layer[L_M], layer[L_N], layer[L_K], layer[L_GROUPS]
     _, step, spill = layer_tiles(layer, machine)
     weights_kept = machine[M_DATAFLOW] == WS
     across, stream = (n, m) if weights_kept else (m, n)
-    ifmap, filters = layer[L_IFMAP_BITS], layer[L_FILTER_BITS]
-    kept, kept_bytes = (filters, machine[M_FILTER_BYTES]) if weights_kept else (ifmap, machine[M_IFMAP_BYTES])
+    ifmap_bits, filter_bits = layer[L_IFMAP_BITS], layer[L_FILTER_BITS]
+    kept, kept_bytes = (
+        (filter_bits, machine[M_FILTER_BYTES]) if weights_kept else (ifmap_bits, machine[M_IFMAP_BYTES])
+    )
     streamed, streamed_bytes = (
-        (ifmap, machine[M_IFMAP_BYTES]) if weights_kept else (filters, machine[M_FILTER_BYTES])
+        (ifmap_bits, machine[M_IFMAP_BYTES]) if weights_kept else (filter_bits, machine[M_FILTER_BYTES])
     )
     words = _slow(rows, machine[M_IFMAP_WORDS] if weights_kept else machine[M_FILTER_WORDS])
     outer, fold_k = (across + cols - 1) // cols, (k + rows - 1) // rows
@@ -158,10 +176,14 @@ def _fill_tiles(layer, machine, tiles):
                     sums = length * used * layer[L_PSUM_BITS]
                     tiles[i, T_PSUM] = sums if spill and fk > 0 else 0
                     tiles[i, T_SPILL] = sums if spill and fk < fold_k - 1 else 0
-                    tiles[i, T_LOAD] = rows
+                    ifmap = _rate(layer, rates, FIRST_IFMAP + fk)
+                    filters = _rate(layer, rates, FILTER)
+                    tiles[i, T_LOAD] = np.ceil(rows * (filters if weights_kept else ifmap))
                     # From the second k-fold on, sums are read as well as written.
                     slow = max(words, _slow(cols if fk == 0 else 2 * cols, machine[M_OFMAP_WORDS]))
-                    tiles[i, T_STREAM] = length * slow + rows + cols - 2 + machine[M_STAGES]
+                    slow = max(slow, ifmap if weights_kept else filters)
+                    slow = max(slow, _rate(layer, rates, SUMS if fk == 0 else ADDED_SUMS))
+                    tiles[i, T_STREAM] = np.ceil(length * slow) + rows + cols - 2 + machine[M_STAGES]
                     tiles[i, T_OUTPUTS] = length * used if fk == fold_k - 1 else 0
                     i += 1
     return i
@@ -181,19 +203,21 @@ def _slow(words, available):
 
 
 @njit(cache=True)
-def run(layers, machine, timing, bandwidth, latency, tiles, results, trace):
+def run(layers, machine, timing, bandwidth, latency, rates, tiles, results, trace):
     """All layers, one after another.
 
     Parameters
     ----------
-    layers : int64 (L, 14)
-    machine : int64 (13,)
+    layers : int64 (L, 16)
+    machine : int64 (14,)
     timing : float64 (10,)
         :meth:`sim.dram.DramTiming.scaled`; read if ``machine[M_DRAM_PAGES]``.
     bandwidth : float
         Bytes a cycle of the plain model.
     latency : float
         Cycles from asking to the first byte, plain model.
+    rates : float64
+        :func:`sim.banks.rates` of the layers, each from its row's ``L_RATES`` on.
     tiles : float64 (T, 7)
         Scratch, as long as the longest layer.
     results : float64 (L, 7)
@@ -202,7 +226,7 @@ def run(layers, machine, timing, bandwidth, latency, tiles, results, trace):
         Filled with events as far as it goes; empty for none. Returns the number of events.
     """
     state = np.zeros(4 + int(timing[2]))
-    pages = machine[M_DRAM_PAGES] != 0
+    pages = machine[M_SHARERS] if machine[M_DRAM_PAGES] != 0 else 0
     now = 0.0
     events = 0
     for index in range(layers.shape[0]):
@@ -225,7 +249,7 @@ def run(layers, machine, timing, bandwidth, latency, tiles, results, trace):
             result[R_END] = now = np.ceil(end)
             continue
         now += layer[L_EXTRA_CYCLES]  # ASQ's factor must be known before the first value is quantized
-        count = _fill_tiles(layer, machine, tiles)
+        count = _fill_tiles(layer, machine, rates, tiles)
         out_bits = layer[L_OUT_BITS] / max(layer[L_OUTPUTS], 1)
         array_free, vector_free, written, drained = now, now, now, now
         stream_before = 0.0

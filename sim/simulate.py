@@ -205,11 +205,6 @@ def _on_many(
     """Several arrays (:mod:`sim.multi`)."""
     from sim import multi
 
-    if machine.dram != "bandwidth":
-        raise InputError(
-            f"dram is {machine.dram!r} with {machine.arrays} arrays, expected 'bandwidth': "
-            "pages and banks are modelled for one array"
-        )
     one = simulate(multi.divided(workload, machine), multi.one_of(machine), batch, fidelity, trace)
     layers = {layer.name: layer for layer in workload.layers}
     results = tuple(multi.together(share, layers[share.name], machine) for share in one.layers)

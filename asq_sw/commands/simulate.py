@@ -33,13 +33,16 @@ from asq_sw.formats import GRIDS
 @click.option(
     "--fidelity",
     type=click.Choice(["1", "2"]),
-    help="1: closed form; 2: tile by tile.  [default: 1, with --trace 2]",
+    help="1: closed form; 2: tile by tile.  [default: 1; 2 with an option that needs it]",
 )
 @click.option("--trace", type=click.Path(), help="Timeline for the Perfetto viewer (.json); fidelity 2.")
 @click.option(
     "--asq", type=click.Choice(["off", "two-pass", "producer"]), help="Cost of ASQ's step; fidelity 2."
 )
 @click.option("--dram", help="DRAM of fidelity 2: bandwidth, ddr4-2400, lpddr4-3200 or hbm2.")
+@click.option(
+    "--ifmap-banks", type=int, help="Banks of the ifmap scratchpad; their conflicts count, fidelity 2."
+)
 @click.option("--config", type=click.Path(), help="TOML file of the machine; options override it.")
 @click.option("--scalesim-cfg", type=click.Path(), help="SCALE-Sim .cfg: its machine and its conventions.")
 @click.option(
@@ -80,7 +83,8 @@ def command(
 
     changes = {key: value for key, value in machine.items() if value is not None}
     accelerator = Accelerator.from_toml(config, **changes) if config else Accelerator(**changes)
-    chosen = int(fidelity) if fidelity else (2 if trace or accelerator.asq != "off" else 1)
+    detailed = trace or accelerator.asq != "off" or accelerator.ifmap_banks
+    chosen = int(fidelity) if fidelity else (2 if detailed else 1)
     result = simulate(network, accelerator, batch, chosen, trace)
     if csv_dir is not None:
         write_text(Path(csv_dir) / f"{result.network}_layers.csv", layer_csv(result))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from asq_sw.errors import InputError
 from sim import Accelerator, simulate
 from sim.multi import divided, shares
 from sim.workload import Layer, Workload, gemm
@@ -58,6 +57,16 @@ def test_macs_and_utilization_are_of_all_arrays() -> None:
     assert result.total["latency_s"] < simulate("resnet18", Accelerator(), fidelity=2).total["latency_s"]
 
 
-def test_banked_dram_is_refused() -> None:
-    with pytest.raises(InputError, match="expected 'bandwidth'"):
-        simulate("resnet20", Accelerator(arrays=2, dram="hbm2"), fidelity=2)
+def test_pages_and_banks_serve_every_array() -> None:
+    """A layer bound by its weights: N arrays move N shares through one channel, however its pages lie."""
+    work = Workload("w", (gemm("g", 1, 4096, 512),))
+    fast = {"rows": 128, "cols": 128, "clock_mhz": 5000, "dram": "hbm2"}
+    one, four = (simulate(work, Accelerator(arrays=n, **fast), fidelity=2).layers[0] for n in (1, 4))
+    for layer in (one, four):
+        assert layer.total_cycles > (layer.dram_read_bytes + layer.dram_write_bytes) / 6.4  # 32 GB/s at 5 GHz
+    assert four.total_cycles > 0.8 * one.total_cycles
+    assert four.dram_read_bytes == pytest.approx(one.dram_read_bytes, rel=0.02)
+    # A layer bound by its products gains.
+    work = Workload("w", (gemm("g", 4096, 512, 512),))
+    one, four = (simulate(work, Accelerator(arrays=n, dram="hbm2"), fidelity=2).layers[0] for n in (1, 4))
+    assert four.total_cycles < 0.4 * one.total_cycles
