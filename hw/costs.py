@@ -119,3 +119,23 @@ def spec_cost(spec: UnitSpec, node: str = "nangate45") -> UnitCost:
         node=node,
         source=source,
     )
+
+
+ZERO_SHARES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
+
+
+@lru_cache(maxsize=256)
+def energy_by_zeros(weight: WeightFormat, abits: int, node: str = "nangate45") -> tuple[float, ...]:
+    """Energy of a MAC, fJ, where so many of the activations (:data:`ZERO_SHARES`) are zero at random.
+
+    Measured now on the weight-stationary element's netlist (about a second, its netlist is kept): what zeros save
+    without a gate, because what does not change does not switch.
+    """
+    from hw.synth.measure import measure
+    from hw.synth.operands import with_zeros
+
+    spec = UnitSpec("pe", weight, abits)
+    return tuple(
+        measure(spec, node, operands=with_zeros(weight, spec.activation, share)).energy_per_mac_fj
+        for share in ZERO_SHARES
+    )

@@ -93,7 +93,8 @@ def _together(
 ) -> float:
     """Average cycles of ``count`` consecutive words from each start: consecutive lines lie in different banks."""
     lines = (starts + count - 1) // line_words - starts // line_words + 1
-    return float(np.mean(-(-(-(-lines // banks)) // ports)))
+    per_bank = -(-lines // banks)
+    return float(np.mean(-(-per_bank // ports)))
 
 
 def configured(machine: Accelerator) -> bool:

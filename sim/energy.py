@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw.costs import UnitCost
+from hw.costs import ZERO_SHARES, UnitCost, energy_by_zeros
 from sim.accelerator import Accelerator
 
 # Horowitz, "Computing's Energy Problem", ISSCC 2014, figure 1.1.9: 45 nm, 0.9 V, a 64-bit access of a cache.
@@ -80,6 +80,18 @@ def event_energy(accelerator: Accelerator, cost: UnitCost, psum_bits: int) -> Ev
         leakage_pj_per_cycle=accelerator.pes * cost.leakage_nw * 1e-3 / accelerator.clock_mhz,
         sources=sources(cost.source),
     )
+
+
+def mac_pj_with_zeros(accelerator: Accelerator, cost: UnitCost, share: float, gated: bool) -> float:
+    """One MAC, pJ without leakage, of a layer in which ``share`` of the activations are zero.
+
+    Straight lines between :func:`hw.costs.energy_by_zeros`. ``gated``: a zero leaves the multiplier and the adder
+    as they are, so that the others cost what they do in a stream without zeros, and the zeros what they do in a
+    stream of nothing else: the most that a gate at each element can save, its own cost left out.
+    """
+    curve = energy_by_zeros(accelerator.weight, accelerator.abits, accelerator.node)
+    ends = ((0.0, 1.0), (curve[0], curve[-1])) if gated else (ZERO_SHARES, curve)
+    return float(np.interp(share, *ends)) * 1e-3 - cost.leakage_nw * cost.clock_ns * 1e-6
 
 
 def sources(mac: str = "measured here: gate-level simulation of the synthesized netlist") -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from hw.costs import UnitCost, unit_cost
 from sim import dataflow
 from sim.accelerator import Accelerator
 from sim.asq_cost import ADAPTER_BITS
-from sim.energy import PARTS, event_energy, layer_energy, sources
+from sim.energy import PARTS, event_energy, layer_energy, mac_pj_with_zeros, sources
 from sim.workload import Layer, Workload, load
 
 
@@ -112,6 +113,8 @@ def simulate(
     batch: int = 1,
     fidelity: int = 1,
     trace: str | os.PathLike[str] | None = None,
+    zeros: Mapping[str, float] | None = None,
+    gated: bool = False,
 ) -> SimulationResult:
     """Cycles, traffic and energy of every layer.
 
@@ -127,6 +130,11 @@ def simulate(
         (:mod:`sim.pipeline`).
     trace : path, optional
         Write a timeline for the Perfetto viewer there; fidelity 2 only.
+    zeros : mapping, optional
+        Layer -> share of its products with a zero activation (:mod:`sim.sparsity`), which its MACs' energy is
+        measured with; layers that it lacks are taken as the cost's Gaussian operands.
+    gated : bool
+        A zero activation leaves an element's logic as it is (:func:`sim.energy.mac_pj_with_zeros`).
 
     Raises
     ------
@@ -140,7 +148,8 @@ def simulate(
     machine = accelerator or Accelerator()
     workload = network if isinstance(network, Workload) else load(network, batch)
     if machine.arrays > 1:
-        return _on_many(workload, machine, batch, fidelity, trace, network)
+        return _on_many(workload, machine, batch, fidelity, trace, network, zeros, gated)
+    zeros = zeros or {}
     layers = workload.mac_layers
     counts = dataflow.evaluate_one(
         layer_rows(layers), machine_row(machine, layers), machine.dram_bytes_per_cycle
@@ -150,6 +159,9 @@ def simulate(
     for layer, row in zip(layers, counts.tolist(), strict=True):
         count = dict(zip(dataflow.RESULT_FIELDS, row, strict=True))
         energy = event_energy(machine, cost, machine.psum_bits(layer.k))
+        if layer.name in zeros:
+            mac_pj = mac_pj_with_zeros(machine, cost, zeros[layer.name], gated)
+            energy = replace(energy, mac_pj=mac_pj)
         cycles = count["compute_cycles"] + count["stall_cycles"]
         results.append(
             LayerResult(
@@ -189,9 +201,10 @@ def simulate(
     if fidelity == 2:
         results = _tile_by_tile(workload, machine, {r.name: r for r in results}, cost, trace)
     files = (network,) if isinstance(network, str) and network.endswith((".csv", ".onnx")) else ()
-    return SimulationResult(
-        workload.name, machine, batch, tuple(results), sources(cost.source), files, fidelity
-    )
+    source = cost.source
+    if zeros:
+        source += ", at each layer's share of zero activations" + (", gated" if gated else "")
+    return SimulationResult(workload.name, machine, batch, tuple(results), sources(source), files, fidelity)
 
 
 def _on_many(
@@ -201,11 +214,15 @@ def _on_many(
     fidelity: int,
     trace: str | os.PathLike[str] | None,
     network: str | Workload,
+    zeros: Mapping[str, float] | None,
+    gated: bool,
 ) -> SimulationResult:
     """Several arrays (:mod:`sim.multi`)."""
     from sim import multi
 
-    one = simulate(multi.divided(workload, machine), multi.one_of(machine), batch, fidelity, trace)
+    one = simulate(
+        multi.divided(workload, machine), multi.one_of(machine), batch, fidelity, trace, zeros, gated
+    )
     layers = {layer.name: layer for layer in workload.layers}
     results = tuple(multi.together(share, layers[share.name], machine) for share in one.layers)
     files = (network,) if isinstance(network, str) and network.endswith((".csv", ".onnx")) else ()

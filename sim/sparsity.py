@@ -6,12 +6,15 @@ of ``rows`` takes a vector of ``rows`` activations per output pixel and fold, an
 nothing, so a machine that detects it leaves out that cycle; a fold's row of weights that are all zero needs no
 multiplication for any pixel. Products of a window are in the order of the weights' (C, height, width).
 
-python -m sim.sparsity MODEL.npz --data cifar10_jpeg.npz     # an integer network of ``asq export``
+python -m sim.sparsity MODEL.npz --data cifar10_jpeg.npz -o zeros.json   # an integer network of ``asq export``
+asq simulate resnet20 --zeros zeros.json                                 # what they are worth in energy
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import os
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,9 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from asq_sw.errors import InputError
+from asq_sw.files import write_text
 from asq_sw.nn.convolution import Window
+from asq_sw.provenance import provenance
 
 
 @dataclass(frozen=True)
@@ -187,18 +192,48 @@ def network_zeros(network: Any, images: NDArray[np.uint8], rows: int, cols: int)
     return found
 
 
+def read_shares(path: str | os.PathLike[str]) -> dict[str, float]:
+    """Layer -> share of its products with a zero activation, from what ``-o`` wrote.
+
+    Raises
+    ------
+    InputError
+        For a file that is not such a JSON.
+    """
+    try:
+        layers = json.loads(Path(path).read_text(encoding="utf-8"))["layers"]
+        shares = {
+            str(name): float(one["zero_activation"]) / float(one["macs"]) for name, one in layers.items()
+        }
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+        raise InputError(
+            f"{path}: is not a JSON of zeros ({error!r}), expected what python -m sim.sparsity -o wrote"
+        ) from error
+    for name, share in shares.items():
+        if not 0 <= share <= 1:
+            raise InputError(f"{path}: layer {name} has a share of {share:g} zeros, expected 0 to 1")
+    return shares
+
+
 @click.command(help="Zero operands of an exported integer network on an image set's test images.")
 @click.argument("model", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--data", required=True, help="Image set.")
 @click.option("--images", default=64, show_default=True, help="How many, drawn at random.")
 @click.option("--rows", default=32, show_default=True)
 @click.option("--cols", default=32, show_default=True)
-def main(model: Path, data: str, images: int, rows: int, cols: int) -> None:
+@click.option("-o", "--output", type=click.Path(dir_okay=False), help="JSON file, for asq simulate --zeros.")
+def main(model: Path, data: str, images: int, rows: int, cols: int, output: str | None) -> None:
     from asq_sw.data import load
     from asq_sw.integer import IntegerNetwork
 
     part = load(data).test.some(images)
     found = network_zeros(IntegerNetwork.load(model), part.images, rows, cols)
+    if output is not None:
+        record = {"layers": {name: asdict(z) for name, z in found.items()}, "rows": rows, "cols": cols}
+        files = [str(model), *([data] if Path(data).exists() else [])]
+        write_text(output, json.dumps(record | {"provenance": provenance(files)}, indent=1) + "\n")
     click.echo(
         "layer, zero activations %, zero weights %, gated MACs %, skipped vectors %, skipped weight rows %"
     )

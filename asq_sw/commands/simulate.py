@@ -43,6 +43,12 @@ from asq_sw.formats import GRIDS
 @click.option(
     "--ifmap-banks", type=int, help="Banks of the ifmap scratchpad; their conflicts count, fidelity 2."
 )
+@click.option(
+    "--zeros",
+    type=click.Path(),
+    help="JSON of python -m sim.sparsity: MACs cost what they do with such zeros.",
+)
+@click.option("--gated", is_flag=True, help="With --zeros: zero activations leave an element as it is.")
 @click.option("--config", type=click.Path(), help="TOML file of the machine; options override it.")
 @click.option("--scalesim-cfg", type=click.Path(), help="SCALE-Sim .cfg: its machine and its conventions.")
 @click.option(
@@ -62,6 +68,8 @@ def command(
     scalesim_traces: bool,
     csv_dir: str | None,
     json_path: str | None,
+    zeros: str | None,
+    gated: bool,
     **machine: Any,
 ) -> None:
     from asq_sw.files import writable_folder, write_text
@@ -74,8 +82,12 @@ def command(
             raise click.UsageError(
                 f"--scalesim-cfg is the whole machine, expected no {(given or ['--config'])[0]}"
             )
+        if zeros is not None:
+            raise click.UsageError("--scalesim-cfg gives no energies, expected no --zeros")
         _scalesim(network, scalesim_cfg, csv_dir, json_path, scalesim_traces)
         return
+    if gated and zeros is None:
+        raise click.UsageError("--gated needs --zeros")
     if scalesim_traces:
         raise click.UsageError("--scalesim-traces needs --scalesim-cfg")
     from sim import Accelerator, simulate
@@ -85,7 +97,12 @@ def command(
     accelerator = Accelerator.from_toml(config, **changes) if config else Accelerator(**changes)
     detailed = trace or accelerator.asq != "off" or accelerator.ifmap_banks
     chosen = int(fidelity) if fidelity else (2 if detailed else 1)
-    result = simulate(network, accelerator, batch, chosen, trace)
+    shares = None
+    if zeros is not None:
+        from sim.sparsity import read_shares
+
+        shares = read_shares(zeros)
+    result = simulate(network, accelerator, batch, chosen, trace, shares, gated)
     if csv_dir is not None:
         write_text(Path(csv_dir) / f"{result.network}_layers.csv", layer_csv(result))
     if json_path is not None:

@@ -87,6 +87,25 @@ def gaussian(weight: WeightFormat, activation: ActivationFormat, seed: int = 0) 
     )
 
 
+def with_zeros(weight: WeightFormat, activation: ActivationFormat, share: float, seed: int = 0) -> Operands:
+    """:func:`gaussian`'s operands, with zeros at random in ``share`` of the (unsigned) activations.
+
+    The others keep the proportions that they have there.
+    """
+    plain = gaussian(weight, activation, seed)
+    generator = np.random.default_rng(seed)
+    probabilities = half_normal_activations(activation.bits)[1:]
+    others = 1 + generator.choice(
+        len(probabilities), size=plain.activations.shape, p=probabilities / probabilities.sum()
+    )
+    zero = generator.random(plain.activations.shape) < share
+    return Operands(
+        plain.weights,
+        np.where(zero, 0, others).astype(np.int64),
+        f"Gaussian weights, half-normal activations with {100 * share:.0f}% zeros, seed {seed}",
+    )
+
+
 def from_files(
     weight: WeightFormat, activation: ActivationFormat, weights: str | Path, activations: str | Path
 ) -> Operands:

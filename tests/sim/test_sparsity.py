@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +12,10 @@ from hypothesis import strategies as st
 
 from asq_sw.errors import InputError
 from asq_sw.nn.convolution import Window
-from sim.sparsity import count
+from hw.costs import ZERO_SHARES, energy_by_zeros, unit_cost
+from sim import Accelerator, simulate
+from sim.energy import mac_pj_with_zeros
+from sim.sparsity import count, read_shares
 
 
 def by_hand(w: Window, a: np.ndarray, zero: np.ndarray, rows: int, cols: int) -> tuple[int, ...]:
@@ -74,3 +80,41 @@ def test_shapes_that_do_not_fit_are_named() -> None:
         count(w, np.zeros((1, 4, 4, 2), np.int64), np.zeros((2, 3, 3, 3), bool), 4, 4)
     with pytest.raises(InputError, match="weights have shape"):
         count(w, np.zeros((1, 4, 4, 3), np.int64), np.zeros((2, 3, 3), bool), 4, 4)
+
+
+def test_zeros_cost_less_and_gated_ones_least(tmp_path: Path) -> None:
+    path = tmp_path / "zeros.json"
+    count = {"zero_activation": 80, "macs": 100}
+    path.write_text(json.dumps({"layers": {"layer1.0.conv1": count, "layer1.0.conv2": count}}))
+    shares = read_shares(path)
+    assert shares == {"layer1.0.conv1": 0.8, "layer1.0.conv2": 0.8}
+    machine = Accelerator()
+    plain, zeros, gated = (
+        simulate("resnet20", machine, zeros=z, gated=g)
+        for z, g in ((None, False), (shares, False), (shares, True))
+    )
+    for a, b, c in zip(plain.layers, zeros.layers, gated.layers, strict=True):
+        if a.name in shares:
+            assert a.energy_pj["mac"] > b.energy_pj["mac"] > c.energy_pj["mac"] > 0
+        else:
+            assert a.energy_pj["mac"] == b.energy_pj["mac"] == c.energy_pj["mac"]
+    curve = energy_by_zeros(machine.weight, 4)
+    assert list(curve) == sorted(curve, reverse=True)
+    # The unit's default operands have 54% zeros: its figure lies on the curve.
+    cost = unit_cost(machine.weight, 4)
+    assert np.interp(0.54, ZERO_SHARES, curve) == pytest.approx(cost.energy_per_mac_fj, rel=0.02)
+    np.testing.assert_allclose(
+        mac_pj_with_zeros(machine, cost, 1.0, True), mac_pj_with_zeros(machine, cost, 1.0, False)
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"layers": {"a": 1}}', '{"layers": {"a": {"zero_activation": 3, "macs": 2}}}']
+)
+def test_other_files_are_named(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "zeros.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"zeros\.json"):
+        read_shares(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_shares(tmp_path / "missing.json")

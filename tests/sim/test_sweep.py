@@ -136,7 +136,10 @@ def test_dask_gives_the_same_bytes(tmp_path: Path) -> None:
     run(SMALL, tmp_path / "local.parquet", workers=1)
     with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
         run(SMALL, tmp_path / "dask.parquet", dask=cluster.scheduler_address)
+        run(SMALL, tmp_path / "refined.parquet", dask=cluster.scheduler_address, refine=True)
     assert digest(tmp_path / "local.parquet") == digest(tmp_path / "dask.parquet")
+    run(SMALL, tmp_path / "refined_here.parquet", workers=1, refine=True)
+    assert digest(tmp_path / "refined_here.parquet") == digest(tmp_path / "refined.parquet")
 
 
 @pytest.mark.parametrize(
