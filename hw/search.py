@@ -60,12 +60,18 @@ def points(quick: bool = False) -> Iterator[TileSpec]:
     for weight in (post[1], post[2], fp4, pot):
         yield from every(weight, "one-hot-shift", **wide)
     yield TileSpec(WeightFormat("apot", 4), **wide)
+    for bits in (2, 3):  # the cost of a bit
+        for name in ("booth", "paired-planes"):
+            yield TileSpec(WeightFormat("int", bits), bits, variant=name, **wide)
+        for name in ("one-hot-shift", "select-shift"):
+            yield TileSpec(WeightFormat("post", bits, 0), bits, variant=name, **wide)
     if quick:
         return
     small: dict[str, Any] = {"rows": 8, "cols": 8}
     yield from every(integer, "booth", "paired-planes", "digits", "multiples", **small)
-    for weight in post:
-        yield from every(weight, *variants.names("post"), **small)
+    for weight in (*post, *(WeightFormat("post", 4, f) for f in (3, 4, 6))):
+        names = variants.names("post") if weight.frac_bits < 3 else ("one-hot-shift", "select-shift")
+        yield from every(weight, *names, **small)
     for weight in (fp4, pot):
         yield from every(weight, "select-shift", "one-hot-shift", **small)
     for tree in ("dadda", "adders"):

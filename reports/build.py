@@ -32,6 +32,7 @@ def build_quick(
     InputError
         If the folder cannot be written (checked first) or an option is out of range.
     """
+    from sim import Accelerator
     from sim.energy import sources
 
     options = options or quick.QuickOptions()
@@ -51,7 +52,7 @@ def build_quick(
         "tiles": tiles.carried(),
         "tiles_trained": tiles.carried(trained=True),
         "accuracy": accuracy.carried(),
-        "energy_sources": sources(),
+        "energy_sources": sources(Accelerator(node=options.node)),
     }
     step("drawing")
     page = render(data)

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from reports import accuracy, figures, tiles
+from reports import accuracy, figures, tiles, width
 from reports.quick import BITS, ENERGY_PARTS, GRIDS_COMPARED, NETWORKS
 
 Rows = Sequence[dict[str, Any]]
@@ -273,6 +273,7 @@ def render(data: dict[str, Any]) -> str:
             tiles.section(data["tiles"], data["tiles_trained"]),
             speed_section(data),
             energy_section(data),
+            width.section(data, NETWORKS),
             error_section(data),
             accuracy.section(data["accuracy"]),
         ],

@@ -121,6 +121,13 @@ class Accelerator(BaseModel):
     def pes(self) -> int:
         return self.arrays * self.rows * self.cols
 
+    @property
+    def macros(self) -> dict[str, tuple[int, float]]:
+        """Scratchpad -> (macros, KiB of each): a bank is a macro of its own."""
+        sizes = {"ifmap": self.ifmap_kib, "filter": self.filter_kib, "ofmap": self.ofmap_kib}
+        counts = {"ifmap": self.ifmap_banks, "filter": self.filter_banks, "ofmap": self.ofmap_banks}
+        return {name: (max(1, counts[name]), kib / max(1, counts[name])) for name, kib in sizes.items()}
+
     def psum_bits(self, terms: int) -> int:
         """Width of a stored partial sum that holds the worst case of ``terms`` products, in whole bytes."""
         return 8 * -(-_accumulator_bits(self.weight, self.abits, terms) // 8)

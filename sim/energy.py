@@ -1,7 +1,7 @@
 """Energy of a layer: events of the simulator times the energy of each event.
 
 The energy of a MAC is measured on a synthesized netlist (:mod:`hw.costs`). SRAM and DRAM come from published
-figures, which stand here with their sources.
+figures (:mod:`sim.memory`).
 """
 
 from __future__ import annotations
@@ -13,29 +13,9 @@ import numpy as np
 
 from hw.costs import ZERO_SHARES, UnitCost, energy_by_zeros
 from sim.accelerator import Accelerator
-
-# Horowitz, "Computing's Energy Problem", ISSCC 2014, figure 1.1.9: 45 nm, 0.9 V, a 64-bit access of a cache.
-SRAM_SOURCE = "Horowitz, ISSCC 2014 (45 nm): 10, 20, 100 pJ per 64-bit access of 8 KiB, 32 KiB, 1 MiB"
-SRAM_KIB = (8.0, 32.0, 1024.0)
-SRAM_PJ_PER_64_BITS = (10.0, 20.0, 100.0)
-
-# The same figure gives 1.3 to 2.6 nJ per 64-bit access; the middle is taken.
-DRAM_SOURCE = "Horowitz, ISSCC 2014: 1.3 to 2.6 nJ per 64-bit access, 1.95 nJ taken"
-DRAM_PJ_PER_BIT = 1950.0 / 64
+from sim.memory import DRAM, SRAM, dram_pj_per_bit, sram_pj_per_bit
 
 PARTS = ("mac", "sram", "dram", "leakage")
-
-
-def sram_pj_per_bit(kib: float) -> float:
-    """Energy of reading or writing one bit of a scratchpad, pJ.
-
-    Published points, straight lines between them in log energy over log capacity, and on beyond the ends with
-    the slope of the last pair.
-    """
-    x, y = np.log(SRAM_KIB), np.log(SRAM_PJ_PER_64_BITS)
-    at = np.log(kib)
-    i = 0 if at < x[1] else 1
-    return float(np.exp(y[i] + (at - x[i]) * (y[i + 1] - y[i]) / (x[i + 1] - x[i])) / 64)
 
 
 @dataclass(frozen=True)
@@ -69,16 +49,20 @@ def event_energy(accelerator: Accelerator, cost: UnitCost, psum_bits: int) -> Ev
 
     ``cost`` is the measured processing element, ``psum_bits`` the width of a partial sum in the scratchpad.
     """
+    bit_pj = {
+        name: sram_pj_per_bit(kib, accelerator.node, accelerator.bank_ports)
+        for name, (_, kib) in accelerator.macros.items()
+    }
     leakage_fj = cost.leakage_nw * cost.clock_ns * 1e-3  # a part of its own here: nW * ns = 1e-3 fJ
     return EventEnergy(
         mac_pj=(cost.energy_per_mac_fj - leakage_fj) * 1e-3,
-        ifmap_pj=sram_pj_per_bit(accelerator.ifmap_kib) * accelerator.abits,
-        filter_pj=sram_pj_per_bit(accelerator.filter_kib) * accelerator.weight.storage_bits,
-        psum_pj=sram_pj_per_bit(accelerator.ofmap_kib) * psum_bits,
-        dram_pj_per_bit=DRAM_PJ_PER_BIT,
+        ifmap_pj=bit_pj["ifmap"] * accelerator.abits,
+        filter_pj=bit_pj["filter"] * accelerator.weight.storage_bits,
+        psum_pj=bit_pj["ofmap"] * psum_bits,
+        dram_pj_per_bit=dram_pj_per_bit(accelerator.dram),
         # nW * us = fJ; one cycle is 1 / clock_mhz us.
         leakage_pj_per_cycle=accelerator.pes * cost.leakage_nw * 1e-3 / accelerator.clock_mhz,
-        sources=sources(cost.source),
+        sources=sources(accelerator, cost.source),
     )
 
 
@@ -94,12 +78,14 @@ def mac_pj_with_zeros(accelerator: Accelerator, cost: UnitCost, share: float, ga
     return float(np.interp(share, *ends)) * 1e-3 - cost.leakage_nw * cost.clock_ns * 1e-6
 
 
-def sources(mac: str = "measured here: gate-level simulation of the synthesized netlist") -> dict[str, str]:
+def sources(
+    accelerator: Accelerator, mac: str = "measured here: gate-level simulation of the synthesized netlist"
+) -> dict[str, str]:
     """Part -> where its energy figure comes from."""
     return {
         "mac": mac,
-        "sram": f"published: {SRAM_SOURCE}",
-        "dram": f"published: {DRAM_SOURCE}",
+        "sram": f"published: {SRAM[accelerator.node].energy_source}",
+        "dram": "published: {:.3g} pJ/bit, {}".format(*DRAM[accelerator.dram]),
         "leakage": "measured here: sum of the netlist's cells, from the cell library",
     }
 

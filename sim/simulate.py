@@ -204,7 +204,9 @@ def simulate(
     source = cost.source
     if zeros:
         source += ", at each layer's share of zero activations" + (", gated" if gated else "")
-    return SimulationResult(workload.name, machine, batch, tuple(results), sources(source), files, fidelity)
+    return SimulationResult(
+        workload.name, machine, batch, tuple(results), sources(machine, source), files, fidelity
+    )
 
 
 def _on_many(

@@ -52,6 +52,7 @@ NODES = ("nangate45", "sky130hd", "asap7")
 @click.option("--parts", is_flag=True, help="Area by part too: table, shifter, sign, adder, registers.")
 @click.option("--netlist", type=click.Path(), help="Write the mapped netlist as Verilog.")
 @click.option("--fpga", type=click.Choice(["ice40", "ecp5"]), help="Place and route for an FPGA instead.")
+@click.option("--no-multipliers", is_flag=True, help="With --fpga: logic alone, no multiplier blocks.")
 @click.option(
     "--wires",
     type=click.Choice(["fanout", "library", "none"]),
@@ -89,6 +90,7 @@ def command(
     parts: bool,
     netlist: str | None,
     fpga: str | None,
+    no_multipliers: bool,
     wires: str,
     glitches: str,
     weights: Path | None,
@@ -100,6 +102,8 @@ def command(
         raise click.UsageError("both --node and --liberty are given, expected one of them")
     if (weights is None) != (activations is None):
         raise click.UsageError("only one of --weights and --activations is given, expected both or none")
+    if no_multipliers and not fpga:
+        raise click.UsageError("--no-multipliers needs --fpga")
     if fpga and (node or liberty or clock_ns or sweep or parts or netlist or weights):
         raise click.UsageError("--fpga is given with an option of cell libraries, expected one or the other")
     if sweep and (clock_ns or parts or netlist):
@@ -124,7 +128,7 @@ def command(
             if fpga:
                 from hw.synth.fpga import measure_fpga
 
-                routed = measure_fpga(spec, fpga)
+                routed = measure_fpga(spec, fpga, multipliers=not no_multipliers)
                 record, table = routed.to_json(), lambda: _fpga_table(routed)
             else:
                 from hw.synth import library as libraries

@@ -137,7 +137,10 @@ def front(folder: str, multiplier: str, keep: str = "") -> list[str]:
 def gates(folder: str, adder: str) -> list[str]:
     """Commands from word-level cells to gates and the library's flip-flops."""
     techmap = _ADDERS[adder].replace("ripple.v", f"{folder}/ripple.v")
-    return [techmap, "opt -full", f"dfflibmap -liberty {folder}/cells.lib", "opt", "design -save gates"]
+    # Optimization shares what large tables have in common through word-level multiplexers.
+    return [
+        techmap, "opt -full", "simplemap", f"dfflibmap -liberty {folder}/cells.lib", "opt", "design -save gates",
+    ]  # fmt: skip
 
 
 def _mapping(folder: str, recipe: str, script: str, clock_ns: float) -> list[str]:

@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,7 @@ def _route(target: _Target, folder: Path, seed: int) -> float:
     return float(min(clock["achieved"] for clock in clocks.values()))
 
 
-def measure_fpga(spec: UnitSpec, fpga: str, seed: int = 1) -> FpgaCost:
+def measure_fpga(spec: UnitSpec, fpga: str, seed: int = 1, multipliers: bool = True) -> FpgaCost:
     """Synthesize, place and route a unit (cached; from ten seconds on).
 
     Parameters
@@ -153,6 +153,8 @@ def measure_fpga(spec: UnitSpec, fpga: str, seed: int = 1) -> FpgaCost:
     fpga : "ice40" or "ecp5"
     seed : int
         Of the placer.
+    multipliers : bool
+        Yosys may use the device's multiplier blocks (it does so on ECP5).
 
     Raises
     ------
@@ -164,6 +166,8 @@ def measure_fpga(spec: UnitSpec, fpga: str, seed: int = 1) -> FpgaCost:
     if fpga not in TARGETS:
         raise InputError(f"fpga is {fpga!r}, expected one of {', '.join(TARGETS)}")
     target = TARGETS[fpga]
+    if not multipliers and "ecp5" in target.synth:
+        target = replace(target, synth=f"{target.synth} -nodsp")
     if find_spec(target.package) is None:
         raise InputError(f"fpga {fpga} needs the package {target.package}, expected: pip install 'asq[fpga]'")
     alone, harness = to_rtlil(spec.build(), TOP), to_rtlil(_harness(spec), TOP)

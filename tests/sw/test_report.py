@@ -60,7 +60,7 @@ def test_page_is_one_file_with_sound_figures(folder: Path) -> None:
     page = (folder / "index.html").read_text()
     assert not re.search(r'(src|href)="(?!#)', page.replace('xlink:href="#', ""))
     figures = re.findall(r"<svg.*?</svg>", page, flags=re.S)
-    assert len(figures) == 10
+    assert len(figures) == 12
     for figure in figures:
         ET.fromstring(figure.replace("xlink:href", "href"))
     # Each figure and table has a caption and says where it comes from.
