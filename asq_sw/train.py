@@ -28,7 +28,7 @@ from asq_sw.files import writable_folder, write_text
 from asq_sw.graph import Graph
 from asq_sw.interop.weights import read_weights, write_npz
 from asq_sw.methods import METHODS, choices, multipliers, quantizers
-from asq_sw.nn.loss import cross_entropy
+from asq_sw.nn.loss import cross_entropy, distillation
 from asq_sw.nn.network import Network
 from asq_sw.nn.optimizers import SCHEDULES, Adam, Optimizer, Sgd, factor
 from asq_sw.provenance import provenance
@@ -38,6 +38,8 @@ Array = NDArray[Any]
 Progress = Callable[[int, int, float], None]
 
 CONFIG, CHECKPOINT, METRICS = "config.json", "checkpoint.npz", "metrics.csv"
+CALIBRATION_BATCHES = 64
+"""Batches that settle the running statistics when nothing is trained."""
 PEAK_IMAGES = 250
 """Training images whose maps set the integer network's ranges."""
 _SAVE_SECONDS = 60.0
@@ -55,6 +57,7 @@ class Recipe(BaseModel):
     quantizer, wbits, abits, edge_bits, layers, frac_bits, rounded
         See :mod:`asq_sw.methods`.
     epochs, batch : int
+        0 epochs: calibration only (:meth:`Trainer.run`).
     rate, momentum, decay
         SGD of the task's parameters; ``decay`` reaches the weights of convolutions and linear layers.
     quantizer_rate, quantizer_optimizer
@@ -65,6 +68,13 @@ class Recipe(BaseModel):
         See :class:`asq_sw.data.Batches`.
     smoothing : float
         Of the labels.
+    teacher : float
+        Share of the loss that is against the full-precision pretrained network's output instead of the labels;
+        at 1 labels are not read, so that any images will do, and accuracies are of agreeing with it.
+    temperature : float
+        Of both outputs there.
+    frozen : bool
+        Train the quantizers' own parameters alone.
     limit : int or None
         Training images used, drawn at random.
     seed : int
@@ -82,7 +92,7 @@ class Recipe(BaseModel):
     layers: dict[str, dict[str, Any]] = {}
     frac_bits: int | None = Field(None, ge=0, le=16)
     rounded: bool = False
-    epochs: int = Field(10, ge=1)
+    epochs: int = Field(10, ge=0)
     batch: int = Field(128, ge=1)
     rate: float = Field(0.01, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
@@ -96,6 +106,9 @@ class Recipe(BaseModel):
     mean: tuple[float, ...] = MEAN
     std: tuple[float, ...] = STD
     smoothing: float = Field(0.0, ge=0, lt=1)
+    teacher: float = Field(0.0, ge=0, le=1)
+    temperature: float = Field(2.0, gt=0)
+    frozen: bool = False
     limit: int | None = Field(None, ge=1)
     seed: int = Field(0, ge=0)
 
@@ -138,11 +151,16 @@ class Recipe(BaseModel):
         return Batches(part, self.batch if training else 250, self.mean, self.std, crop, flip, self.seed)
 
 
-def evaluate(network: Network, batches: Batches) -> tuple[float, float]:
-    """(accuracy in percent, mean loss) over every image, with the running statistics."""
+def evaluate(network: Network, batches: Batches, teacher: Network | None = None) -> tuple[float, float]:
+    """(accuracy in percent, mean loss) over every image, with the running statistics.
+
+    Against the labels, or against what ``teacher`` says.
+    """
     right, loss = 0, 0.0
     for x, labels in batches.in_order():
         logits = network.forward(x)
+        if teacher is not None:
+            labels = teacher.forward(x).argmax(axis=1)
         loss += cross_entropy(logits, labels)[0] * len(labels)
         right += int((logits.argmax(axis=1) == labels).sum())
     count = max(1, len(batches.part))
@@ -213,14 +231,20 @@ class Trainer:
             raise InputError(
                 f"images are {data.shape} (channels, height, width), expected the recipe's {recipe.input_shape}"
             )
-        if data.classes > recipe.classes:
+        if data.classes > recipe.classes and recipe.teacher < 1:
             raise InputError(
                 f"labels run to {data.classes - 1}, expected at most {recipe.classes - 1} "
                 f"for a network of {recipe.classes} classes"
             )
         self.network = recipe.network()
+        self.teacher: Network | None = None
         if pretrained is not None:
             self.network.load(pretrained, source)
+        if recipe.teacher:
+            if pretrained is None:
+                raise InputError("teacher is given without pretrained weights, expected those of the teacher")
+            self.teacher = Network(self.network.graph)
+            self.teacher.load(pretrained, source)
         decays = frozenset(f"{node.name}.weight" for node in multipliers(self.network.graph))
         own = Adam if recipe.quantizer_optimizer == "adam" else Sgd
         self.optimizers: dict[str, Optimizer] = {
@@ -273,11 +297,12 @@ class Trainer:
         """
         assert self.folder is not None
         config = read_config(self.folder)
-        if config["recipe"] != self.recipe.model_dump(mode="json"):
-            old, new = config["recipe"], self.recipe.model_dump(mode="json")
-            field = next(key for key in new if old.get(key) != new[key])
+        known = Recipe.checked(str(self.folder / CONFIG), **config["recipe"])
+        if known != self.recipe:
+            old, new = known.model_dump(mode="json"), self.recipe.model_dump(mode="json")
+            field = next(key for key in new if old[key] != new[key])
             raise InputError(
-                f"{self.folder / CONFIG}: {field} is {old.get(field)!r}, expected {new[field]!r}: another run is there"
+                f"{self.folder / CONFIG}: {field} is {old[field]!r}, expected {new[field]!r}: another run is there"
             )
         path = self.folder / CHECKPOINT
         state = read_weights(path)
@@ -300,6 +325,10 @@ class Trainer:
     def run(self, resume: bool = False, progress: Progress | None = None) -> dict[str, float]:
         """Train to the end; returns the last epoch's metrics.
 
+        With 0 epochs every quantizer starts from one batch, as it would for training, and the running statistics
+        settle over :data:`CALIBRATION_BATCHES` more, without labels or gradients; with a teacher for all of the
+        loss, where the images may be of another kind, they stay the pretrained network's. That is all.
+
         Parameters
         ----------
         resume : bool
@@ -317,6 +346,9 @@ class Trainer:
                 write_text(self.folder / CONFIG, json.dumps(self.config(), indent=1, sort_keys=True) + "\n")
         saved = time.monotonic()
         per_epoch = self.batches.per_epoch
+        if not self.recipe.epochs and not self.history:
+            self._calibrate_only()
+            self.save()
         while self.step < self.steps:
             epoch, start = divmod(self.step, per_epoch)
             for x, labels in self.batches.epoch(epoch, start):
@@ -333,16 +365,25 @@ class Trainer:
             saved = time.monotonic()
         return self.history[-1]
 
+    def _calibrate_only(self) -> None:
+        for i, (x, _) in enumerate(self.batches.epoch(0, 0)):
+            if i == 0:
+                calibrate(self.network, x)
+            if self.recipe.teacher == 1 or i == CALIBRATION_BATCHES:
+                break
+            self.network.forward(x, training=True)
+        self._end_epoch(-1)
+
     def _end_epoch(self, epoch: int) -> None:
-        count = self.batches.per_epoch * min(self.recipe.batch, len(self.train_part))
-        loss, hits = self.running / count
-        row = {
-            "epoch": epoch + 1,
-            "train_loss": round(float(loss), 6),
-            "train_accuracy": round(100 * float(hits), 4),
-        }
+        row: dict[str, float] = {"epoch": epoch + 1}
+        if epoch >= 0:
+            count = self.batches.per_epoch * min(self.recipe.batch, len(self.train_part))
+            loss, hits = self.running / count
+            row |= {"train_loss": round(float(loss), 6), "train_accuracy": round(100 * float(hits), 4)}
         if len(self.test_part):
-            accuracy, test_loss = evaluate(self.network, self.recipe.batches(self.test_part, training=False))
+            judge = self.teacher if self.recipe.teacher == 1 else None
+            part = self.recipe.batches(self.test_part, training=False)
+            accuracy, test_loss = evaluate(self.network, part, judge)
             row |= {"test_loss": round(test_loss, 6), "test_accuracy": round(accuracy, 4)}
         self.history.append(row)
         self.running = np.zeros(2)
@@ -354,14 +395,28 @@ class Trainer:
         if self.step == 0:
             calibrate(self.network, x)
         logits = self.network.forward(x, training=True)
-        loss, grad = cross_entropy(logits, labels, self.recipe.smoothing)
+        loss, grad, labels = self._loss(logits, x, labels)
         self.network.backward(grad)
         share = factor(self.recipe.schedule, self.step, self.steps, self.recipe.warmup)
         arrays = self.network.trainable()
         own = {name: a for name, a in arrays.items() if name not in self.network.parameters}
-        self.optimizers["task"].step(self.network.parameters, self.network.grads, share)
+        if not self.recipe.frozen:
+            self.optimizers["task"].step(self.network.parameters, self.network.grads, share)
         self.optimizers["quantizer"].step(own, self.network.grads, share)
         return loss, int((logits.argmax(axis=1) == labels).sum())
+
+    def _loss(self, logits: Array, x: Array, labels: Array) -> tuple[float, Array, Array]:
+        """Loss and gradient against the labels, the teacher's output or both; and what counts as right."""
+        share = self.recipe.teacher
+        if self.teacher is None:
+            return *cross_entropy(logits, labels, self.recipe.smoothing), labels
+        told = self.teacher.forward(x)
+        loss, grad = distillation(logits, told, self.recipe.temperature)
+        if share == 1:
+            return loss, grad, told.argmax(axis=1)
+        of_labels, grad_of_labels = cross_entropy(logits, labels, self.recipe.smoothing)
+        mixed = (share * grad + (1 - share) * grad_of_labels).astype(logits.dtype)
+        return share * loss + (1 - share) * of_labels, mixed, labels
 
 
 def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:

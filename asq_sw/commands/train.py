@@ -62,7 +62,18 @@ def parse_layers(values: tuple[str, ...]) -> dict[str, dict[str, Any]]:
 @click.option(
     "--pretrained", type=click.Path(), help="Weights: .npz (PyTorch's names), .safetensors or .onnx."
 )
-@click.option("--epochs", type=int, default=10, show_default=True)
+@click.option(
+    "--epochs", type=int, default=10, show_default=True, help="0: calibrate on the images and train nothing."
+)
+@click.option(
+    "--teacher",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Share of the loss against the pretrained network's output; 1: no labels, any images.",
+)
+@click.option("--temperature", type=float, default=2.0, show_default=True, help="Of the teacher.")
+@click.option("--frozen", is_flag=True, help="Train the quantizers' own parameters alone.")
 @click.option("--batch", type=int, default=128, show_default=True)
 @click.option("--rate", type=float, default=0.01, show_default=True, help="Peak learning rate.")
 @click.option(
@@ -90,6 +101,8 @@ def command(
 ) -> None:
     from asq_sw.data import DIGITS, load
     from asq_sw.interop.weights import read_weights
+    from asq_sw.methods import multipliers
+    from asq_sw.models import build
     from asq_sw.train import Recipe, Trainer
 
     if no_augment:
@@ -97,11 +110,15 @@ def command(
     Recipe.checked("asq train", layers=parse_layers(layers), **fields)  # before the data are read
     data = load(data_path)
     fields |= {"input_shape": data.shape, "classes": max(2, data.classes)}
+    weights = read_weights(pretrained) if pretrained else None
+    if weights is not None and fields["teacher"] == 1:
+        # The images' own labels say nothing here: the outputs are the pretrained network's.
+        head = multipliers(build(fields["model"], data.shape, 2))[-1].name
+        fields["classes"] = len(weights.get(f"{head}.weight", [0, 0]))
     if data_path == DIGITS:
         fields["flip"] = False  # a mirrored digit is another one, or none
         fields["crop"] = min(fields.get("crop", 1), 1)
     recipe = Recipe.checked("asq train", layers=parse_layers(layers), **fields)
-    weights = read_weights(pretrained) if pretrained else None
     inputs = tuple(p for p in (data_path, pretrained) if p and Path(p).is_file())
     trainer = Trainer(recipe, data, weights, folder, inputs, str(pretrained))
     last = _run(trainer, resume)

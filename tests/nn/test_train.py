@@ -20,11 +20,12 @@ import pytest
 from click.testing import CliRunner
 
 from asq_sw.cli import main
-from asq_sw.data import Batches, Part, load
+from asq_sw.data import Batches, Dataset, Part, load
 from asq_sw.errors import InputError
 from asq_sw.interop.weights import read_weights, write_npz
+from asq_sw.nn.loss import distillation
 from asq_sw.nn.optimizers import Adam, Sgd, factor
-from asq_sw.train import CHECKPOINT, METRICS, Recipe, Trainer, load_run
+from asq_sw.train import CHECKPOINT, METRICS, Recipe, Trainer, evaluate, load_run
 
 SMALL = {
     "model": "small_cnn", "input_shape": (1, 8, 8), "quantizer": "asq-post", "wbits": 2, "abits": 2,
@@ -380,3 +381,128 @@ def test_weights_from_npz_safetensors_onnx(tmp_path: Path) -> None:
         (tmp_path / f"half.{name}").write_bytes(raw[: len(raw) // 2])
         with pytest.raises(InputError, match=f"half.{name}"):
             read_weights(tmp_path / f"half.{name}")
+
+
+# -- without the network's own training data ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def full_precision(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, float]:
+    """Weights of a trained full-precision network on digits, and its accuracy."""
+    fields = SMALL | {"quantizer": "fp32", "epochs": 8}
+    trainer = Trainer(Recipe(**fields), load("digits"))
+    last = trainer.run()
+    return trainer.network.parameters | trainer.network.buffers, last["test_accuracy"]
+
+
+def other_images(classes: int = 50) -> Dataset:
+    """Blobs of light, which are no digits, with labels that the network has no outputs for."""
+    rng = np.random.default_rng(3)
+    small = rng.random((1500, 4, 4, 1)) ** 3
+    images = (255 * np.kron(small, np.ones((1, 2, 2, 1)))).astype(np.uint8)
+    part = Part(images, np.full(1500, classes - 1))
+    return Dataset(part, part.some(100))
+
+
+@pytest.mark.parametrize("method", ["qil", "asq-post", "lsq"])
+def test_calibration_alone_comes_near_full_precision(
+    method: str, full_precision: tuple, tmp_path: Path
+) -> None:
+    weights, accuracy = full_precision
+    fields = SMALL | {"quantizer": method, "wbits": 4, "abits": 4, "epochs": 0}
+    last = Trainer(Recipe(**fields), load("digits"), weights, tmp_path / "run").run()
+    assert set(last) == {"epoch", "test_loss", "test_accuracy"}
+    assert last["test_accuracy"] > accuracy - (12 if method == "qil" else 4)  # QIL prunes from the start
+    # Nothing was trained, and the run is one like any other.
+    recipe, network, peaks = load_run(tmp_path / "run")
+    for name, value in network.parameters.items():
+        np.testing.assert_array_equal(value, weights[name])
+    assert peaks
+    assert Trainer(recipe, load("digits"), weights, tmp_path / "run").run(resume=True) == last
+
+
+def test_quantizers_learn_from_other_images(full_precision: tuple) -> None:
+    """QIL's second promise: intervals trained on images of another kind, judged on the network's own."""
+    weights, accuracy = full_precision
+    fields = SMALL | {
+        "quantizer": "qil", "wbits": 4, "abits": 4, "epochs": 3, "teacher": 1.0, "rate": 0.01, "crop": 0,
+        "quantizer_optimizer": "adam", "quantizer_rate": 1e-2,
+    }  # fmt: skip
+    trainer = Trainer(Recipe(**fields), other_images(), weights)
+    trainer.run()
+    found, _ = evaluate(trainer.network, trainer.recipe.batches(load("digits").test, training=False))
+    assert found > accuracy - 8
+
+
+def test_frozen_trains_the_quantizers_alone(full_precision: tuple) -> None:
+    weights, _ = full_precision
+    trainer = Trainer(Recipe(**SMALL | {"frozen": True, "epochs": 1}), load("digits"), weights)
+    before = {
+        key: value.copy() for key, value in trainer.network.state().items() if key.startswith("quantizer/")
+    }
+    trainer.run()
+    for name, value in trainer.network.parameters.items():
+        np.testing.assert_array_equal(value, weights[name])
+    after = trainer.network.state()
+    assert any((after[key] != before[key]).any() for key in before)
+
+
+def test_a_teacher_needs_weights() -> None:
+    with pytest.raises(InputError, match="teacher is given without pretrained weights"):
+        Trainer(Recipe(**SMALL | {"teacher": 0.5}), load("digits"))
+
+
+def test_distillation_is_the_gradient_of_its_loss() -> None:
+    rng = np.random.default_rng(0)
+    logits, teacher = rng.normal(size=(5, 7)), rng.normal(size=(5, 7))
+    for temperature in (1.0, 3.0):
+        _, grad = distillation(logits, teacher, temperature)
+        for index in np.ndindex(logits.shape):
+            step = np.zeros_like(logits)
+            step[index] = 1e-5
+            high, low = (distillation(logits + s * step, teacher, temperature)[0] for s in (1, -1))
+            assert grad[index] == pytest.approx((high - low) / 2e-5, abs=1e-7)
+    # The teacher itself has the least loss, with no gradient left.
+    assert np.abs(distillation(teacher, teacher)[1]).max() < 1e-15
+    with pytest.raises(InputError, match="NaN"):
+        distillation(np.full((1, 2), np.nan), np.zeros((1, 2)))
+
+
+def test_command_takes_labels_that_the_network_lacks(full_precision: tuple, tmp_path: Path) -> None:
+    from asq_sw.cli import cli as group
+
+    weights, _ = full_precision
+    write_npz(tmp_path / "weights.npz", weights)
+    data = other_images()
+    np.savez(
+        tmp_path / "other.npz", train_images=data.train.images, train_labels=data.train.labels,
+        test_images=data.test.images, test_labels=data.test.labels,
+    )  # fmt: skip
+    arguments = [
+        "train",
+        "small_cnn",
+        "--data",
+        str(tmp_path / "other.npz"),
+        "--pretrained",
+        str(tmp_path / "weights.npz"),
+    ]
+    arguments += [
+        "--quantizer",
+        "qil",
+        "--epochs",
+        "0",
+        "--batch",
+        "100",
+        "--no-augment",
+        "-o",
+        str(tmp_path / "run"),
+    ]
+    refused = CliRunner().invoke(group, arguments)
+    assert refused.exit_code != 0
+    done = CliRunner().invoke(group, [*arguments, "--teacher", "1"])
+    assert done.exit_code == 0, done.output
+    tested = CliRunner().invoke(
+        group, ["eval", str(tmp_path / "run"), "--data", "digits", "--json", str(tmp_path / "r.json")]
+    )
+    assert tested.exit_code == 0, tested.output
+    assert json.loads((tmp_path / "r.json").read_text())["accuracy"] > 85

@@ -64,8 +64,8 @@ def test_page_is_one_file_with_sound_figures(folder: Path) -> None:
     for figure in figures:
         ET.fromstring(figure.replace("xlink:href", "href"))
     # Each figure and table has a caption and says where it comes from.
-    assert page.count("<figcaption>") == 10
-    assert page.count('<p class="source">') >= 10 + 6
+    assert page.count("<figcaption>") == 12
+    assert page.count('<p class="source">') >= 12 + 7
     assert "nan" not in re.sub(r"<svg.*?</svg>", "", page, flags=re.S).lower().split()
 
 
