@@ -488,7 +488,7 @@ def test_command_takes_labels_that_the_network_lacks(full_precision: tuple, tmp_
     ]
     arguments += [
         "--quantizer",
-        "qil",
+        "asq-post",
         "--epochs",
         "0",
         "--batch",
