@@ -1,6 +1,7 @@
 """The search for a datapath: broadcast tiles of all variants, shapes and trees, measured alike.
 
 python -m hw.search --quick -o hw/data/tiles.json
+python -m hw.search --node nangate45 -o hw/data/tiles.json
 python -m hw.search --quick --node nangate45 --operands layer.npz -o hw/data/tiles_trained.json
 
 Every point is synthesized at its node's default clock by the same recipes, timed with its broadcast lines and

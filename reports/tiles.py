@@ -27,7 +27,10 @@ def label(row: Row) -> str:
     fraction = f" F{row['frac_bits']}" if row["frac_bits"] is not None else ""
     extra = " + weight registers" if row["registers"] else ""
     bits = "" if row["grid"] == "fp4" else row["wbits"]
-    return f"{row['grid']}{bits}{fraction} {row['variant']}{extra}"
+    wider = f" x {row['abits']}-bit activations" if row["abits"] != row["wbits"] else ""
+    tree = f", {row['tree']} tree" if row["tree"] != "wallace" else ""
+    share = f", table for {row['share']} columns" if row["share"] != row["cols"] else ""
+    return f"{row['grid']}{bits}{fraction} {row['variant']}{wider}{tree}{share}{extra}"
 
 
 def _fair(rows: Sequence[Row], node: str, registers: bool) -> list[Row]:
