@@ -1,6 +1,7 @@
 """Training and inference speed on ResNet-20, batch 128: against the machine's matrix product and, where there is one, PyTorch.
 
-ASQ_TORCH_PYTHON names an interpreter with PyTorch; the two then take turns in one run.
+ASQ_TORCH_PYTHON names an interpreter with PyTorch; the two then take turns in one run. ASQ_RELEASED names a
+folder with the paper's released code (github.com/SENGEL13/ASQ-POST: asq.py, lsq.py, post.py), which then runs too.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.benchmark
 BATCH = 128
 
 TORCH = """
-import time, statistics, torch, torch.nn as nn, torch.nn.functional as F
+import sys, time, statistics, torch, torch.nn as nn, torch.nn.functional as F
 torch.set_num_threads(THREADS)
 class Block(nn.Module):
     def __init__(self, i, o, s):
@@ -35,8 +36,13 @@ class Block(nn.Module):
         self.c1, self.b1 = nn.Conv2d(i, o, 3, s, 1, bias=False), nn.BatchNorm2d(o)
         self.c2, self.b2 = nn.Conv2d(o, o, 3, 1, 1, bias=False), nn.BatchNorm2d(o)
         self.more, self.s = (o - i) // 2, s
+        if RELEASED:
+            sys.path.insert(0, RELEASED)
+            from post import PostBnConv2d
+            self.q1, self.q2 = PostBnConv2d(bit=4), PostBnConv2d(bit=4)
+            self.q1.set_param(self.c1, self.b1), self.q2.set_param(self.c2, self.b2)
     def forward(self, x):
-        y = self.b2(self.c2(F.relu(self.b1(self.c1(x)))))
+        y = self.q2(F.relu(self.q1(x))) if RELEASED else self.b2(self.c2(F.relu(self.b1(self.c1(x)))))
         if self.s > 1:
             x = F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.more, self.more))
         return F.relu(y + x)
@@ -102,6 +108,16 @@ def steps() -> dict[str, Callable[[], object]]:
     return found
 
 
+def by_torch(python: str, channels_last: bool, released: str) -> tuple[float, float]:
+    """Images per second of a training step and of inference; with ``released`` of the paper's released code."""
+    text = TORCH.replace("THREADS", str(os.cpu_count())).replace("CHANNELS_LAST", str(channels_last))
+    text = text.replace("RELEASED", repr(released))
+    done = subprocess.run([python, "-c", text], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-1000:]
+    train, infer = map(float, done.stdout.split())
+    return train, infer
+
+
 def test_speed_of_resnet20() -> None:
     ours = {name: rate(step) for name, step in steps().items()}
     peak = gemm_peak()
@@ -118,10 +134,7 @@ def test_speed_of_resnet20() -> None:
         print("ASQ_TORCH_PYTHON is not set: PyTorch was not measured")
         return
     for last in (False, True):
-        text = TORCH.replace("THREADS", str(os.cpu_count())).replace("CHANNELS_LAST", str(last))
-        train, infer = map(
-            float, subprocess.run([python, "-c", text], capture_output=True, text=True).stdout.split()
-        )
+        train, infer = by_torch(python, last, "")
         now = steps()
         again, integer = rate(now["asq-post training step"]), rate(now["integer inference"])
         layout = "channels last" if last else "channels first"
@@ -130,6 +143,15 @@ def test_speed_of_resnet20() -> None:
             f"{again / train:.2f} times; fp32 inference {ours['fp32 inference'] / infer:.2f} times; "
             f"integer inference now {integer:.0f}: {integer / infer:.2f} times"
         )
+    released = os.environ.get("ASQ_RELEASED")
+    if not released:
+        print("ASQ_RELEASED is not set: the paper's released code was not measured")
+        return
+    train, _ = by_torch(python, False, released)
+    again = rate(steps()["asq-post training step"])
+    print(
+        f"released ASQ + POST code: step {train:.0f} images/s; ours now {again:.0f}: {again / train:.2f} times"
+    )
 
 
 @pytest.mark.parametrize(
