@@ -28,6 +28,7 @@ from asq_sw.nn.int8_microkernels import (
     release,
     tile_configuration,
 )
+from asq_sw.nn.memory import aligned
 
 Array = NDArray[Any]
 _products_1, _products_2 = make_products(1), make_products(2)
@@ -120,14 +121,6 @@ def multiply(left, weights, offsets, lanes, tiles, correction, threads, sums, ou
                 for c in range(out.shape[1]):
                     out[i, c] = np.int64(line[c]) - correction[c]
         release()
-
-
-def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
-    """Zeros that begin with a cache line."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    memory = np.zeros(size + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def product(

@@ -25,6 +25,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from asq_sw.nn import depthwise, reference
+from asq_sw.nn.memory import aligned
 from asq_sw.nn.microkernels import LANES, make_convolve, make_correlate
 
 Array = NDArray[Any]
@@ -360,7 +361,7 @@ class Convolution:
         )
         terms = np.array([i.reshape(blocks, LANES) for i in index]).reshape(-1, LANES)
         self._packing = _packing(self.lanes, terms)
-        self._weights = np.zeros((w.groups, self._packing.size), np.float32)
+        self._weights = aligned((w.groups, self._packing.size), np.float32)
         row = 4 * LANES * (width * sh + columns * (2 if self.lanes > 16 else 1))
         self._together = max(1, min(rows, _CACHE // row))
 
@@ -410,14 +411,14 @@ class Convolution:
         self._phases = np.array(phases, np.int64)
         self._bounds = np.array(bounds, np.int64)
         self._grad_packing = np.concatenate(packing) if packing else np.zeros(0, np.int64)
-        self._grad_weights = np.zeros((w.groups, self._grad_packing.size), np.float32)
+        self._grad_weights = aligned((w.groups, self._grad_packing.size), np.float32)
         self._stride = np.array(w.stride, np.int64)
 
     def _memory(self, name: str, count: int, shape: tuple[int, ...]) -> Array:
         """Zeroed scratch, kept from call to call: its halo stays zero."""
         held = self._scratch.get(name)
         if held is None or held.shape != (count, *shape):
-            held = self._scratch[name] = np.zeros((count, *shape), np.float32)
+            held = self._scratch[name] = aligned((count, *shape), np.float32)
         return held
 
     def forward(self, x: Array, weights: Array, out: Array | None = None) -> Array:

@@ -30,6 +30,7 @@ from asq_sw.nn.int8_microkernels import (
     release,
     tile_configuration,
 )
+from asq_sw.nn.memory import LINE, aligned
 
 Array = NDArray[Any]
 _products_1, _products_2 = make_products(1), make_products(2)
@@ -281,8 +282,8 @@ class Int8Convolution:
             part = chosen[block * LANES : (block + 2) * LANES].reshape(-1, LANES, len(lines), DEPTH // 4, 4)
             packed.append(part.transpose(2, 0, 3, 1, 4).reshape(-1))
         together = np.concatenate(packed)
-        self.weights = _aligned(1, together.size, 0, np.int8)[0]
-        self.weights[: together.size] = together
+        self.weights = aligned((together.size,), np.int8)
+        self.weights[...] = together
         self.correction = (self.zero * weights.reshape(len(weights), -1).sum(axis=1)).astype(np.int32)
         self._tiles = tile_configuration()
         rows = window.height + top + bottom
@@ -352,9 +353,10 @@ class Int8Convolution:
         """
         threads = numba.get_num_threads()
         if self._scratch is None or len(self._scratch) != threads:
-            self._scratch = _aligned(threads, self._scratch_bytes, self.zero, np.uint8)
-            rows, lanes = self._sums_shape
-            self._sums = _aligned(threads, rows * lanes, 0, np.int32).reshape(threads, -1, lanes)
+            row = -(-self._scratch_bytes // LINE) * LINE
+            self._scratch = aligned((threads, row), np.uint8)
+            self._scratch[...] = self.zero
+            self._sums = aligned((threads, *self._sums_shape), np.int32)
         added = np.empty((0, 1, 1), np.int16) if other is None else other.reshape(len(x), -1, out.shape[-1])
         _run(
             x, np.empty((0, 256), np.int16) if pixels is None else pixels, k, code_shift, code_offset, self.ends,
@@ -363,15 +365,6 @@ class Int8Convolution:
             self._sums, self.place, self.correction, m, b, shift, beta, beta_bits, added, other_shift, low, high,
             out.reshape(len(x), -1, out.shape[-1]), np.empty((0, 1), np.int64) if totals is None else totals,
         )  # fmt: skip
-
-
-def _aligned(count: int, size: int, fill: int, dtype: Any) -> Array:
-    """(count, size) values whose rows begin with cache lines (64 bytes): loads of whole lines touch one each."""
-    item = np.dtype(dtype).itemsize
-    row = -(-size * item // 64) * 64
-    memory = np.full(count * row + 64, fill, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + count * row].reshape(count, row).view(dtype)
 
 
 def _as_factor(table: Array, low: int) -> tuple[int, int]:

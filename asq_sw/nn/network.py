@@ -17,6 +17,7 @@ from asq_sw.errors import InputError
 from asq_sw.graph import Graph, Node
 from asq_sw.nn import pooling
 from asq_sw.nn.convolution import Convolution, Window
+from asq_sw.nn.memory import LINE, from_line
 from asq_sw.nn.normalization import NO_LIMIT, RELU, RELU6, BatchNorm
 from asq_sw.nn.plan import Step, plan
 from asq_sw.nn.rounded import RoundedProducts
@@ -53,7 +54,7 @@ class LayerQuantizers:
 
 
 class _Pool:
-    """Arrays for reuse, by size."""
+    """Arrays for reuse, by size; each begins with a cache line."""
 
     def __init__(self) -> None:
         self._free: dict[int, list[Array]] = {}
@@ -61,8 +62,8 @@ class _Pool:
     def take(self, shape: tuple[int, ...], dtype: Any) -> Array:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         held = self._free.get(size)
-        memory = held.pop() if held else np.empty(size, np.uint8)
-        return memory.view(dtype).reshape(shape)
+        memory = held.pop() if held else np.empty(size + LINE, np.uint8)
+        return from_line(memory, size).view(dtype).reshape(shape)
 
     def give(self, array: Array | None) -> None:
         while array is not None and array.dtype != np.uint8:
@@ -70,7 +71,9 @@ class _Pool:
                 return
             array = array.base
         if array is not None:
-            self._free.setdefault(array.size, []).append(array)
+            while array.base is not None:  # from the line that it begins with to the whole
+                array = array.base
+            self._free.setdefault(array.size - LINE, []).append(array)
 
 
 class Network:
