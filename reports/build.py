@@ -11,20 +11,22 @@ from typing import Any
 
 from asq_sw.files import writable_folder, write_text
 from asq_sw.provenance import provenance
-from reports import accuracy, quick, tiles
+from reports import accuracy, full, quick, tiles
 from reports.page import render
 from reports.tables import write_csv
 
 
-def build_quick(
+def build(
     folder: str | os.PathLike[str],
     options: quick.QuickOptions | None = None,
     step: Callable[[str], None] = lambda message: None,
     units: Callable[[quick.QuickOptions, quick.Step], list[dict[str, Any]]] = quick.measured_units,
+    whole: bool = False,
 ) -> Path:
-    """Make the quick report in ``folder``; returns the page's path.
+    """Make the report in ``folder``; returns the page's path.
 
     ``units`` gives the rows of the processing elements; by default they are synthesized and measured now.
+    ``whole``: with the sections of :mod:`reports.full`.
     Everything is computed before the first file is written, and each file is written whole.
 
     Raises
@@ -41,7 +43,7 @@ def build_quick(
     totals, layers = quick.simulated(options, rows, step)
     step("computing the quantization error")
     errors = quick.quantization_rows()
-    data = {
+    data: dict[str, Any] = {
         "provenance": provenance(),
         "options": asdict(options),
         "verdicts": quick.verdicts(rows, errors),
@@ -54,10 +56,15 @@ def build_quick(
         "accuracy": accuracy.carried(),
         "energy_sources": sources(Accelerator(node=options.node)),
     }
+    names = ["units", "totals", "layers", "sqnr", "tiles", "tiles_trained", "accuracy"]
+    if whole:
+        more = full.collect(options, step, units)
+        data |= more
+        names += more
     step("drawing")
     page = render(data)
-    for name in ("units", "totals", "layers", "sqnr", "tiles", "tiles_trained", "accuracy"):
-        write_csv(target / f"{name}.csv", data[name])  # type: ignore[arg-type]
+    for name in names:
+        write_csv(target / f"{name}.csv", data[name])
     write_text(target / "report.json", json.dumps(data, indent=1, sort_keys=False) + "\n")
     write_text(target / "index.html", page)
     return target / "index.html"

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from reports import accuracy, figures, tiles, width
+from reports import accuracy, figures, full, tiles, width
 from reports.quick import BITS, ENERGY_PARTS, GRIDS_COMPARED, NETWORKS
 
 Rows = Sequence[dict[str, Any]]
@@ -276,5 +276,6 @@ def render(data: dict[str, Any]) -> str:
             width.section(data, NETWORKS),
             error_section(data),
             accuracy.section(data["accuracy"]),
+            *(full.sections(data) if "engine" in data else []),
         ],
     )

@@ -16,7 +16,7 @@ from asq_sw.formats import WeightFormat
 from hw import costs
 from hw.design import UnitSpec
 from reports import quick
-from reports.build import build_quick
+from reports.build import build
 from reports.page import render
 
 
@@ -36,7 +36,7 @@ def carried_units(options: quick.QuickOptions, step: quick.Step) -> list[dict]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("report")
-    assert build_quick(target, units=carried_units) == target / "index.html"
+    assert build(target, units=carried_units) == target / "index.html"
     return target
 
 
@@ -49,6 +49,20 @@ def test_command_measures_now_what_the_table_holds(tmp_path: Path) -> None:
     for row, held in zip(measured, carried_units(quick.QuickOptions(), lambda message: None), strict=True):
         assert row["area_um2"] == held["area_um2"]
         assert row["energy_per_mac_fj"] == held["energy_per_mac_fj"]
+
+
+def test_the_whole_report_adds_nodes_engine_and_memory(tmp_path: Path, folder: Path) -> None:
+    page = build(tmp_path, units=carried_units, whole=True).read_text()
+    for title in ("Three nodes", "Tile by tile, and what ASQ costs a machine", "Memory models"):
+        assert f"<h2>{title}" in page or title in page
+        assert title not in (folder / "index.html").read_text()
+    data = json.loads((tmp_path / "report.json").read_text())
+    assert {u["node"] for u in data["nodes"]} == {"sky130hd", "asap7"}
+    for network in quick.NETWORKS:
+        cycles = {r["asq"]: r["total_cycles"] for r in data["engine"] if r["network"] == network}
+        assert cycles["two-pass"] > cycles["off"]
+        assert cycles["producer"] >= cycles["off"]
+    assert {"nodes.csv", "engine.csv", "memory.csv"} <= {path.name for path in tmp_path.iterdir()}
 
 
 @pytest.fixture(scope="module")
@@ -136,4 +150,4 @@ def test_unwritable_folder_is_refused_before_any_work(tmp_path: Path) -> None:
         raise AssertionError("work began")
 
     with pytest.raises(InputError, match="cannot be written"):
-        build_quick(tmp_path / "file" / "report", units=never)
+        build(tmp_path / "file" / "report", units=never)
