@@ -121,6 +121,58 @@ def spec_cost(spec: UnitSpec, node: str = "nangate45") -> UnitCost:
     )
 
 
+TILE_SIDE = 16
+
+
+def tile_cost(weight: WeightFormat, abits: int, node: str = "nangate45") -> UnitCost:
+    """The cost of one MAC in a broadcast tile with weight registers, weights held: the best that is carried.
+
+    Of the 16 x 16 tiles of this format in ``hw/data/tiles.json`` the one with the least energy, as a part of
+    1 / 256: area, energy, leakage and cells per MAC.
+
+    Raises
+    ------
+    InputError
+        If no tile of the format is carried.
+    """
+    from hw.search import table as tiles
+
+    fraction = weight.frac_bits if weight.grid.startswith("post") else None
+    rows = [
+        row for row in tiles()["rows"].values()
+        if row["registers"] and (row["rows"], row["cols"]) == (TILE_SIDE, TILE_SIDE)
+    ]  # fmt: skip
+    wanted = (node, weight.grid, weight.bits, abits, fraction)
+    names = ("node", "grid", "wbits", "abits", "frac_bits")
+    found = [row for row in rows if tuple(row[name] for name in names) == wanted]
+    if not found:
+        held = sorted(
+            {
+                f"{r['grid']} {r['wbits']}x{r['abits']}"
+                + ("" if r["frac_bits"] is None else f" F={r['frac_bits']}")
+                for r in rows
+                if r["node"] == node
+            }
+        )
+        raise InputError(
+            f"no tile of {weight.grid} {weight.bits}x{abits}" + ("" if fraction is None else f" F={fraction}")
+            + f" is carried for {node}, expected one of {', '.join(held) or 'another node'}"
+        )  # fmt: skip
+    best = min(found, key=lambda row: row["energy_held_per_mac_fj"])
+    macs = TILE_SIDE**2
+    return UnitCost(
+        area_um2=best["area_per_mac_um2"],
+        energy_per_mac_fj=best["energy_held_per_mac_fj"],
+        leakage_nw=best["leakage_per_mac_nw"],
+        delay_ns=best["delay_ns"],
+        cells=round(best["cells"] / macs),
+        clock_ns=best["clock_ns"],
+        node=node,
+        source=f"measured: netlist of a {TILE_SIDE}x{TILE_SIDE} tile, {best['variant']}, weights held, {node}, "
+        "hw/data/tiles.json",
+    )
+
+
 ZERO_SHARES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
 
 

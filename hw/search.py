@@ -66,6 +66,11 @@ def points(quick: bool = False) -> Iterator[TileSpec]:
             yield TileSpec(WeightFormat("int", bits), bits, variant=name, **wide)
         for name in ("one-hot-shift", "select-shift"):
             yield TileSpec(WeightFormat("post", bits, 0), bits, variant=name, **wide)
+    held = wide | {"registers": True}  # what a weight-stationary machine is made of
+    for bits, name in ((2, "booth"), (3, "paired-planes"), (8, "booth")):
+        yield TileSpec(WeightFormat("int", bits), bits, variant=name, **held)
+    for weight in (WeightFormat("post", 2, 0), WeightFormat("post", 3, 0), post[1], post[2], fp4, pot):
+        yield TileSpec(weight, weight.bits, variant="one-hot-shift", **held)
     if quick:
         return
     small: dict[str, Any] = {"rows": 8, "cols": 8}

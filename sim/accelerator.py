@@ -37,7 +37,10 @@ class Accelerator(BaseModel):
     dram_gb_per_s : float
         DRAM bandwidth, 1e9 bytes a second. The default is one LPDDR4-3200 x32 channel (JESD209-4).
     node : str
-        Cell library whose measured processing element gives the energy per MAC.
+        Cell library whose measured netlist gives the energy per MAC.
+    unit : str
+        What the array is made of: ``pe``, lone processing elements, or ``tile``, 16 x 16 broadcast tiles with
+        weight registers (:mod:`hw.tile`). Area and energy per MAC follow; cycles stay those of a systolic array.
 
     The rest is seen by fidelity 2 only:
 
@@ -84,6 +87,7 @@ class Accelerator(BaseModel):
     ofmap_kib: float = Field(128.0, gt=0)
     dram_gb_per_s: float = Field(12.8, gt=0)
     node: str = "nangate45"
+    unit: Literal["pe", "tile"] = "pe"
     dram: str = "bandwidth"
     dram_sharers: int = Field(1, ge=1, le=4096)
     dram_latency_ns: float = Field(100.0, ge=0)
@@ -108,6 +112,10 @@ class Accelerator(BaseModel):
         except ValidationError as error:
             raise InputError(_sentence(error)) from None
         WeightFormat(self.grid, self.wbits, self.frac_bits)
+        if self.unit == "tile" and self.dataflow != "ws":
+            raise InputError(
+                f"unit is 'tile' with dataflow {self.dataflow!r}, expected 'ws': its weights are held"
+            )
 
     @property
     def weight(self) -> WeightFormat:

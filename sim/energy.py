@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw.costs import ZERO_SHARES, UnitCost, energy_by_zeros
+from hw.costs import ZERO_SHARES, UnitCost, energy_by_zeros, tile_cost, unit_cost
 from sim.accelerator import Accelerator
 from sim.memory import DRAM, SRAM, dram_pj_per_bit, sram_pj_per_bit
 
@@ -64,6 +64,13 @@ def event_energy(accelerator: Accelerator, cost: UnitCost, psum_bits: int) -> Ev
         leakage_pj_per_cycle=accelerator.pes * cost.leakage_nw * 1e-3 / accelerator.clock_mhz,
         sources=sources(accelerator, cost.source),
     )
+
+
+def mac_cost(accelerator: Accelerator) -> UnitCost:
+    """The measured cost of one of the machine's MACs: an element's, or its part of a tile."""
+    if accelerator.unit == "tile":
+        return tile_cost(accelerator.weight, accelerator.abits, accelerator.node)
+    return unit_cost(accelerator.weight, accelerator.abits, node=accelerator.node)
 
 
 def mac_pj_with_zeros(accelerator: Accelerator, cost: UnitCost, share: float, gated: bool) -> float:

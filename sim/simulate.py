@@ -16,7 +16,7 @@ from hw.costs import UnitCost, unit_cost
 from sim import dataflow
 from sim.accelerator import Accelerator
 from sim.asq_cost import ADAPTER_BITS
-from sim.energy import PARTS, event_energy, layer_energy, mac_pj_with_zeros, sources
+from sim.energy import PARTS, event_energy, layer_energy, mac_cost, mac_pj_with_zeros, sources
 from sim.workload import Layer, Workload, load
 
 
@@ -154,7 +154,9 @@ def simulate(
     counts = dataflow.evaluate_one(
         layer_rows(layers), machine_row(machine, layers), machine.dram_bytes_per_cycle
     )
-    cost = unit_cost(machine.weight, machine.abits, node=machine.node)
+    if zeros and machine.unit == "tile":
+        raise InputError("zeros with unit 'tile', expected 'pe': what zeros save is measured on elements")
+    cost = mac_cost(machine)
     results = []
     for layer, row in zip(layers, counts.tolist(), strict=True):
         count = dict(zip(dataflow.RESULT_FIELDS, row, strict=True))

@@ -30,11 +30,11 @@ from asq_sw.errors import InputError
 from asq_sw.files import replacing, write_text
 from asq_sw.formats import WeightFormat
 from asq_sw.sqnr import sqnr
-from hw.costs import UnitCost, unit_cost
+from hw.costs import UnitCost
 from sim import dataflow
 from sim.accelerator import Accelerator
 from sim.area import area_um2
-from sim.energy import event_energy
+from sim.energy import event_energy, mac_cost
 from sim.simulate import layer_rows, machine_row
 from sim.workload import Workload, load
 
@@ -127,8 +127,9 @@ def _workload(network: str, batch: int) -> Workload:
 
 
 @lru_cache(maxsize=256)
-def _cost(grid: str, wbits: int, frac_bits: int | None, abits: int, node: str) -> UnitCost:
-    return unit_cost(Accelerator(grid=grid, wbits=wbits, frac_bits=frac_bits).weight, abits, node=node)
+def _cost(grid: str, wbits: int, frac_bits: int | None, abits: int, node: str, unit: str) -> UnitCost:
+    fields: dict[str, Any] = {"grid": grid, "wbits": wbits, "frac_bits": frac_bits, "abits": abits}
+    return mac_cost(Accelerator(**fields, node=node, unit=unit))
 
 
 def evaluate_chunk(sweep: Sweep, chunk: int) -> pa.Table:
@@ -165,7 +166,7 @@ def _metrics(
     machine: Accelerator, layers: Sequence[Any], counts: NDArray[np.int64], batch: int
 ) -> dict[str, Any]:
     column = {name: counts[:, i] for i, name in enumerate(dataflow.RESULT_FIELDS)}
-    cost = _cost(machine.grid, machine.wbits, machine.frac_bits, machine.abits, machine.node)
+    cost = _cost(machine.grid, machine.wbits, machine.frac_bits, machine.abits, machine.node, machine.unit)
     cycles = column["compute_cycles"] + column["stall_cycles"]
     total = int(cycles.sum())
     base = event_energy(machine, cost, 1)

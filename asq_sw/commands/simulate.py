@@ -28,6 +28,11 @@ from asq_sw.formats import GRIDS
 @click.option("--wbits", type=int, help="Weight bits, 2 to 8.  [default: 4]")
 @click.option("--abits", type=int, help="Activation bits, 2 to 8.  [default: 4]")
 @click.option("--frac-bits", type=int, help="Fractional bits of the sqrt(2) table.")
+@click.option(
+    "--unit",
+    type=click.Choice(["pe", "tile"]),
+    help="MACs' area and energy: lone elements or 16x16 tiles.  [default: pe]",
+)
 @click.option("--clock-mhz", type=float, help="Clock, MHz.  [default: 500]")
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(min=1), help="Images at once.")
 @click.option(

@@ -10,7 +10,8 @@ import pytest
 
 from asq_sw.cli import main
 from asq_sw.errors import InputError
-from hw.costs import unit_cost
+from asq_sw.formats import WeightFormat
+from hw.costs import tile_cost, unit_cost
 from sim import Accelerator, simulate
 from sim.memory import dram_pj_per_bit, sram_pj_per_bit
 from sim.workload import Workload, gemm
@@ -141,3 +142,39 @@ def test_bad_options_leave_nothing_behind(tmp_path: Path, capsys: pytest.Capture
         assert run(*arguments) == 2, arguments
         assert capsys.readouterr().err.count("\n") == 1
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_array_of_tiles_costs_what_the_tile_does() -> None:
+    fields = {"grid": "post", "frac_bits": 0}
+    element, tile = Accelerator(**fields), Accelerator(**fields, unit="tile")
+    one, other = simulate("resnet20", element), simulate("resnet20", tile)
+    assert one.total["total_cycles"] == other.total["total_cycles"]
+    assert other.total["energy_pj"]["mac"] < 0.5 * one.total["energy_pj"]["mac"]
+    assert other.total["energy_pj"]["sram"] == one.total["energy_pj"]["sram"]
+    cost = tile_cost(tile.weight, 4)
+    dynamic = cost.energy_per_mac_fj - cost.leakage_nw * cost.clock_ns * 1e-3
+    assert other.total["energy_pj"]["mac"] == pytest.approx(other.total["macs"] * dynamic * 1e-3)
+    assert "tile" in other.energy_sources["mac"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"unit": "tile", "wbits": 7}, "no tile of post 7x4 F=.* is carried for nangate45, expected one of"),
+        ({"unit": "tile", "dataflow": "os"}, "unit is 'tile' with dataflow 'os'"),
+        ({"unit": "cube"}, "unit is 'cube'"),
+    ],
+)
+def test_what_no_tile_is_carried_for_is_refused(fields: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        simulate("resnet20", Accelerator(**fields))
+
+
+@pytest.mark.parametrize("node", ["nangate45", "sky130hd", "asap7"])
+def test_every_width_has_a_tile(node: str) -> None:
+    for grid, bits, fraction in (
+        ("int", 2, None), ("int", 3, None), ("int", 4, None), ("int", 8, None), ("post", 2, 0), ("post", 3, 0),
+        ("post", 4, 0), ("post", 4, 1), ("post", 4, 2), ("fp4", 4, None), ("pot", 4, None),
+    ):  # fmt: skip
+        cost = tile_cost(WeightFormat(grid, bits, fraction), bits, node)
+        assert 0 < cost.area_um2 < unit_cost(WeightFormat(grid, bits, fraction), bits, node).area_um2
