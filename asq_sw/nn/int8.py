@@ -7,7 +7,7 @@ cache. Nothing is rounded, so the result is that of :mod:`asq_sw.integer`'s floa
 
 Signed operands are stored 128 higher, and 128 times the sum of a filter's weights is taken from its sums.
 
-Cost for ResNet-20 with 4-bit POST weights (two bytes a value): 0.17 ms an image on one core with tiles.
+Cost for ResNet-20 with 4-bit POST weights (two bytes a value): about 0.25 ms an image on one core with tiles.
 """
 
 from __future__ import annotations
