@@ -65,6 +65,10 @@ class Accelerator(BaseModel):
     keep_on_chip : bool
         An output that fits half the ifmap scratchpad is not read back by the layer after it, and not written
         where that layer is its only reader.
+    fuse : bool
+        Pooling and residual adds take the outputs of the layer before them as they are requantized, where they are
+        their only reader: those are neither written nor read (a pooling window's rows wait in line buffers that
+        are not counted).
     asq : str
         ``off``, ``two-pass`` or ``producer``: see :mod:`sim.asq_cost`.
     asq_bits : int
@@ -103,6 +107,7 @@ class Accelerator(BaseModel):
     bank_ports: int = Field(1, ge=1, le=16)
     line_words: int = Field(1, ge=1, le=4096)
     keep_on_chip: bool = False
+    fuse: bool = False
     asq: Literal["off", "two-pass", "producer"] = "off"
     asq_bits: int = Field(16, ge=8, le=32)
 

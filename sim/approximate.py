@@ -56,6 +56,17 @@ def _on_chip(
     return read_skipped, write_skipped
 
 
+def _fused(layers: tuple[Layer, ...], machine: Accelerator) -> list[bool]:
+    """Whether a pooling layer or an add takes the outputs of the layer before it as they are requantized."""
+    fused = [False] * len(layers)
+    if machine.fuse:
+        readers = Counter(source for layer in layers for source in set(layer.sources))
+        for i in range(1, len(layers)):
+            before = layers[i - 1].name
+            fused[i] = not layers[i].is_mac and before in layers[i].sources and readers[before] == 1
+    return fused
+
+
 def _layer_rows(
     layers: tuple[Layer, ...], machine: Accelerator, psum_bits: list[int]
 ) -> tuple[NDArray[np.int64], list[dict[str, int]], list[bool], list[bool]]:
@@ -70,11 +81,18 @@ def _layer_rows(
         for source in layers[i].sources or ((layers[i - 1].name,) if i else ()):
             out_widths[by_name[source]] = cost.stored_bits
     read_skipped, write_skipped = _on_chip(layers, machine, out_widths)
+    fused = _fused(layers, machine)
+    for i in range(1, len(layers)):
+        if fused[i]:
+            write_skipped[i - 1] = True
+            read_skipped[i] = read_skipped[i] or layers[i].inputs == 1
     rows = np.zeros((len(layers), pipeline.LAYER_COLUMNS), np.int64)
     extras: list[dict[str, int]] = []
     for i, layer in enumerate(layers):
         cost = costs[i]
         in_bits = layer.ifmap_elements * machine.abits
+        if fused[i]:  # an add still reads its other operands
+            in_bits = in_bits * (layer.inputs - 1) // layer.inputs
         extra = {"asq_cycles": 0, "asq_bits": 0, "asq_macs": 0}
         if cost is not None:
             wide = layer.ifmap_elements * cost.stored_bits * cost.extra_read_factor

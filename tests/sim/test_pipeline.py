@@ -201,3 +201,39 @@ def test_bad_requests_are_named(tmp_path: Path) -> None:
         simulate("small_cnn", trace=tmp_path / "t.json")
     with pytest.raises(InputError, match="ddr4-2400"):
         simulate("small_cnn", Accelerator(dram="ddr9"), fidelity=2)
+
+
+def test_fused_layers_move_only_what_others_made() -> None:
+    """A convolution, a pooling layer on it and an add of an older map: the convolution's map never leaves."""
+    layers = (
+        Layer("a", "conv", 8, 8, 4, 16, (3, 3), padding=(1, 1, 1, 1)),
+        Layer("b", "conv", 8, 8, 16, 16, (3, 3), padding=(1, 1, 1, 1), sources=("a",)),
+        Layer("sum", "add", 8, 8, 16, 16, inputs=2, sources=("b", "a")),
+        Layer("pool", "pool", 8, 8, 16, 16, (2, 2), (2, 2), sources=("sum",)),
+        Layer("c", "conv", 4, 4, 16, 16, sources=("pool",)),
+    )
+    plain, fused = (
+        simulate(Workload("w", layers), Accelerator(fuse=fuse), fidelity=2).layers for fuse in (False, True)
+    )
+    one = 8 * 8 * 16 * 4 // 8  # bytes of a map
+    assert [layer.dram_write_bytes for layer in plain] == [one, one, one, one // 4, one // 4]
+    assert [layer.dram_write_bytes for layer in fused] == [one, 0, 0, one // 4, one // 4]
+    assert plain[2].dram_read_bytes == 2 * one
+    assert fused[2].dram_read_bytes == one
+    assert (plain[3].dram_read_bytes, fused[3].dram_read_bytes) == (one, 0)
+    assert fused[4].dram_read_bytes == plain[4].dram_read_bytes
+    assert fused[-1].start_cycle + fused[-1].total_cycles < plain[-1].start_cycle + plain[-1].total_cycles
+
+
+def test_a_map_with_two_readers_is_written_when_fused() -> None:
+    network = load("resnet20")
+    plain, fused = (simulate(network, Accelerator(fuse=fuse), fidelity=2) for fuse in (False, True))
+    readers = {
+        name: sum(name in layer.sources for layer in network.layers)
+        for name in (x.name for x in network.layers)
+    }
+    for before, after in zip(plain.layers, fused.layers, strict=True):
+        if readers[before.name] > 1:
+            assert after.dram_write_bytes == before.dram_write_bytes
+    assert fused.total["dram_write_bytes"] < plain.total["dram_write_bytes"]
+    assert fused.total["macs"] == plain.total["macs"]
