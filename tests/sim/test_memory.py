@@ -60,4 +60,4 @@ def test_unknown_names_are_refused() -> None:
 
 
 def test_the_page_is_the_commands() -> None:
-    assert Path("docs/memory.md").read_text() == page()
+    assert (Path(__file__).parents[2] / "docs" / "memory.md").read_text() == page()
