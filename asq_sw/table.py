@@ -25,7 +25,7 @@ from asq_sw.files import writable_folder, write_text
 from asq_sw.train import CHECKPOINT, METRICS, Recipe, Trainer, read_config
 
 FIELDS = (
-    "quantizer", "wbits", "abits", "rounded", "frac_bits", "seed", "epochs", "test_accuracy",
+    "quantizer", "wbits", "abits", "rounded", "frac_bits", "teacher", "seed", "epochs", "test_accuracy",
     "train_accuracy", "seconds", "command",
 )  # fmt: skip
 
@@ -58,7 +58,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        more = "".join(f"-{k}{v}" for k, v in self.options if k in ("rounded", "frac_bits"))
+        more = "".join(f"-{k}{v}" for k, v in self.options if k in ("rounded", "frac_bits", "teacher"))
         bits = "" if self.quantizer == "fp32" else f"-w{self.wbits}a{self.abits}"
         return f"{self.quantizer}{bits}{more}-s{self.seed}"
 
@@ -71,6 +71,7 @@ _QIL = (("quantizer_optimizer", "adam"), ("quantizer_rate", 1e-3))
 def rows() -> list[Row]:
     """All rows, those that the conclusion rests on first."""
     rounded = [Row("asq-post", 4, 4, 0, (("rounded", True), ("frac_bits", f))) for f in (0, 1, 2)]
+    taught = [Row("asq-post", b, b, 0, (("teacher", 0.5),)) for b in (4, 3, 2)]
     key = [Row("fp32"), Row("asq-post", 4, 4), rounded[0], Row("asq-post", 3, 3), Row("asq-post", 2, 2)]
     beside = [
         Row("daq", 1, 1, 0, _DAQ),
@@ -86,6 +87,7 @@ def rows() -> list[Row]:
     ]
     seeds = [Row(r.quantizer, r.wbits, r.abits, s, r.options) for s in (1, 2) for r in key]
     more = [
+        *taught,
         *rounded[1:],
         Row("asq-fp4", 4, 4),
         *(Row("post", b, b) for b in (3, 2)),
@@ -109,6 +111,7 @@ def command_of(row: Row, recipe: Recipe) -> str:
     made = recipe.model_dump(mode="json")
     options = f" --frac-bits {made['frac_bits']}" if made["frac_bits"] is not None else ""
     options += " --rounded" if made["rounded"] else ""
+    options += f" --teacher {made['teacher']:g}" if made["teacher"] else ""
     if made["quantizer_optimizer"] != "sgd":
         options += f" --quantizer-optimizer {made['quantizer_optimizer']}"
     return (

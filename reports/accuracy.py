@@ -29,7 +29,8 @@ def name_of(row: Row) -> str:
     if row["quantizer"] == "fp32":
         return "fp32"
     fraction = f" table F={row['frac_bits']}" if row["rounded"] == "True" else ""
-    return f"{row['quantizer']} {row['wbits']}/{row['abits']}{fraction}"
+    taught = " with a teacher" if row.get("teacher") not in (None, "", "0.0") else ""
+    return f"{row['quantizer']} {row['wbits']}/{row['abits']}{fraction}{taught}"
 
 
 def bars(rows: Sequence[Row]) -> str:

@@ -102,7 +102,8 @@ def trained_points(tiles: Mapping[tuple[str, int], Row], accuracy: Sequence[Row]
     points = []
     for r in accuracy:
         grid = _TRAINED.get(r["quantizer"])
-        if grid is None or r["seed"] != "0" or r["wbits"] != r["abits"]:
+        taught = r.get("teacher") not in (None, "", "0.0")
+        if grid is None or taught or r["seed"] != "0" or r["wbits"] != r["abits"]:
             continue
         tile = tiles.get((grid, int(r["wbits"])))
         if tile is None:
