@@ -191,27 +191,27 @@ def main(
     base = folder / "base.npz"
     if not base.exists():
         fields: dict[str, Any] = {"model": model, "quantizer": "fp32", "epochs": base_epochs, "limit": limit}
-        made = Recipe.checked("base", rate=BASE_RATE, **fields)
-        trainer = Trainer(made, data, read_weights(pretrained), folder / "base", (data_path, pretrained))
+        first = Recipe.checked("base", rate=BASE_RATE, **fields)
+        trainer = Trainer(first, data, read_weights(pretrained), folder / "base", (data_path, pretrained))
         _timed(trainer, folder / "base")
         write_npz(base, trainer.network.parameters | trainer.network.buffers)
         click.echo(f"base: {trainer.history[-1]}")
     weights = read_weights(base)
     table = folder / "accuracy.csv"
-    known, results = read(table), []
+    results = read(table)
+    made = {row.name: recipe(row, epochs, rate, limit, model) for row in rows()}
+    commands = {row.name: command_of(row, made[row.name]) for row in rows()}
     for row in rows():
-        place, made = folder / row.name, recipe(row, epochs, rate, limit, model)
-        command = command_of(row, made)
-        if command in known:
-            results.append(known[command])
+        place, command = folder / row.name, commands[row.name]
+        if command in results:
             continue
-        if not _done(place, made):
+        if not _done(place, made[row.name]):
             if only and only not in row.name:
                 continue
-            _timed(Trainer(made, data, weights, place, (data_path, str(base))), place)
-        results.append(_result(row, place))
-        _write(results, table)
-        click.echo(f"{row.name}: {results[-1]['test_accuracy']:.2f}% in {results[-1]['seconds']:.0f} s")
+            _timed(Trainer(made[row.name], data, weights, place, (data_path, str(base))), place)
+        results[command] = found = _result(row, place)
+        _write([results[c] for c in commands.values() if c in results], table)
+        click.echo(f"{row.name}: {found['test_accuracy']:.2f}% in {found['seconds']:.0f} s")
     if not results:
         raise InputError(f"--only {only}: no row has that in its name")
 

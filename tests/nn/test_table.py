@@ -52,6 +52,12 @@ def test_rows_are_kept_and_name_their_commands(tmp_path: Path) -> None:
     assert checkpoint.stat().st_mtime_ns == before
     assert (tmp_path / "table" / "base.npz").read_bytes() == base
     assert run("nothing has this in its name") == table
+    # New rows take their places before and behind those that are there already.
+    longer = run("post-w2a2-s0")
+    assert [(row["quantizer"], row["teacher"]) for row in longer] == [
+        ("fp32", "0.0"), ("asq-post", "0.0"), ("asq-post", "0.5"), ("post", "0.0"),
+    ]  # fmt: skip
+    assert longer[2] == table[1]
 
 
 def test_every_row_has_a_name_of_its_own() -> None:
