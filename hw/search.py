@@ -30,6 +30,7 @@ from asq_sw.provenance import versions
 from asq_sw.sqnr import sqnr
 from hw import variants
 from hw.emit import to_rtlil
+from hw.orders import cheapest
 from hw.synth import library as libraries
 from hw.synth.flow import TOP
 from hw.synth.measure import _figure, default_clock_ns, lanes_for, streamed, synthesize_tile
@@ -39,6 +40,20 @@ from hw.tile import TileSpec
 RECIPES = ("ripple area", "brent-kung area", "ripple flow", "brent-kung delay-sized-1.2")
 """Recipes that every column gets: the four that win for processing elements."""
 NODES = ("nangate45", "sky130hd", "asap7")
+
+_TRICKS: tuple[dict[str, Any], ...] = (
+    {"edge_registers": False}, {"stage": "products"}, {"stage": "tree"}, {"edge_registers": False, "stage": "products"},
+    {"edge_registers": False, "stage": "tree"}, {"carry_save": True}, {"tree": "dadda"},
+)  # fmt: skip
+"""Retiming (where the pipeline registers are), saved carries, another tree: for the best of each grid."""
+_ORDERS = (
+    (0, 1, 2, 3, 4, 7, 6, 5),
+    (0, 1, 3, 2, 6, 7, 5, 4),
+    (1, 2, 3, 4, 5, 6, 7, 0),
+    (7, 6, 5, 4, 3, 2, 1, 0),
+)
+"""Other codes for the levels: the second cheapest to decode (:mod:`hw.orders`), Gray's, zero as 0 with the levels
+rising, zero as 0 with the levels falling."""
 
 
 def points(quick: bool = False) -> Iterator[TileSpec]:
@@ -71,12 +86,24 @@ def points(quick: bool = False) -> Iterator[TileSpec]:
         yield TileSpec(WeightFormat("int", bits), bits, variant=name, **held)
     for weight in (WeightFormat("post", 2, 0), WeightFormat("post", 3, 0), post[1], post[2], fp4, pot):
         yield TileSpec(weight, weight.bits, variant="one-hot-shift", **held)
+    # FP4 with the codes that are cheapest to decode, and on POST's datapath
+    yield TileSpec(fp4, variant="one-hot-shift", order=cheapest(fp4, 1)[0][1], **wide)
+    for weight in (post[0], fp4):
+        yield TileSpec(weight, variant="post-or-fp4", **wide)
     if quick:
         return
+    best = [(integer, "booth"), (integer, "paired-planes"), (post[0], "one-hot-shift")]
+    for changes in _TRICKS:
+        for weight, name in best:
+            yield TileSpec(weight, variant=name, **(wide | changes))
+    yield from every(post[0], "carry-in", "gated", "two-signs", "late-sign", **wide)
+    for order in _ORDERS:
+        yield TileSpec(post[0], variant="one-hot-shift", order=order, **wide)
     small: dict[str, Any] = {"rows": 8, "cols": 8}
     yield from every(integer, "booth", "paired-planes", "digits", "multiples", **small)
     for weight in (*post, *(WeightFormat("post", 4, f) for f in (3, 4, 6))):
         names = variants.names("post") if weight.frac_bits < 3 else ("one-hot-shift", "select-shift")
+        names = tuple(name for name in names if not weight.frac_bits or name != "post-or-fp4")
         yield from every(weight, *names, **small)
     for weight in (fp4, pot):
         yield from every(weight, "select-shift", "one-hot-shift", **small)
@@ -136,7 +163,8 @@ def measure_tile(tile: TileSpec, node: str, operands: Operands, wires: str = "fa
         "node": node, "grid": tile.weight.grid, "wbits": tile.weight.bits, "abits": tile.abits,
         "frac_bits": tile.weight.frac_bits if tile.weight.grid.startswith("post") else None,
         "variant": tile.variant, "rows": tile.rows, "cols": tile.cols, "tree": tile.tree, "share": tile.share,
-        "registers": tile.registers, "edge_registers": tile.edge_registers, "sum_bits": tile.sum_bits, "clock_ns": clock,
+        "registers": tile.registers, "edge_registers": tile.edge_registers, "carry_save": tile.carry_save,
+        "stage": tile.stage, "order": list(tile.order), "sum_bits": tile.sum_bits, "clock_ns": clock,
         "area_per_mac_um2": _figure(netlist.area / macs),
         "logic_per_mac_um2": _figure((netlist.area - netlist.area_sequential) / macs),
         "delay_ns": _figure(mapped.timing.delay_ns), "slack_ns": _figure(clock - mapped.timing.delay_ns),

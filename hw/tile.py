@@ -23,7 +23,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from amaranth.hdl import Module, Mux, Shape, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Member, Out
 from numpy.typing import ArrayLike, NDArray
@@ -33,8 +33,11 @@ from asq_sw.formats import MAX_BITS, MIN_BITS, ActivationFormat, WeightFormat
 from hw import variants
 from hw.design import MAX_SIDE, MAX_TERMS, OS_TERMS, UnitSpec, formats_name
 from hw.hierarchy import Copies
-from hw.variants.heap import TREES, Operand, add_up
+from hw.variants.heap import CARRY_SAVE_TREES, TREES, Operand, add_up, two_words
 from hw.variants.products import Products
+
+STAGES = ("none", "products", "tree")
+"""Where a column may have a pipeline register."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,15 @@ class TileSpec:
     edge_registers : bool
         The edge's lines go through registers (the path from activation to accumulator is cut there): ``w``
         and ``clear`` of a product come one cycle after its activation.
+    carry_save : bool
+        The accumulators are kept as two words each, ``acc`` and ``acc_carry``, whose sum they are: no carry
+        runs in a cycle. Whoever reads the result adds the two.
+    stage : str
+        A pipeline register more in every column (:data:`STAGES`): behind the products, or behind the tree
+        that adds them up. The accumulators are then a cycle later.
+    order : tuple of int
+        Which magnitude field the tile takes for each magnitude field of the format: a permutation, applied
+        by :meth:`stored`. Empty for the format's own. For the variants that select and shift.
 
     Raises
     ------
@@ -81,6 +93,9 @@ class TileSpec:
     share: int = 0
     registers: bool = False
     edge_registers: bool = False
+    carry_save: bool = False
+    stage: str = "none"
+    order: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for field, value, low, high in (
@@ -94,6 +109,12 @@ class TileSpec:
                 raise InputError(f"{field} is {value!r}, expected a whole number from {low} to {high}")
         if self.tree not in TREES:
             raise InputError(f"tree is {self.tree!r}, expected one of {', '.join(TREES)}")
+        if self.stage not in STAGES:
+            raise InputError(f"stage is {self.stage!r}, expected one of {', '.join(STAGES)}")
+        if (self.carry_save or self.stage == "tree") and self.tree not in CARRY_SAVE_TREES:
+            raise InputError(
+                f"tree is {self.tree!r}, expected one of {', '.join(CARRY_SAVE_TREES)} to save carries"
+            )
         if not self.variant:
             object.__setattr__(self, "variant", variants.names(self.weight.grid)[0])
         if not self.share:
@@ -124,12 +145,23 @@ class TileSpec:
     @cached_property
     def products(self) -> Products:
         """The variant."""
-        return variants.make(self.variant, self.weight, self.activation)
+        return variants.make(self.variant, self.weight, self.activation, self.order)
 
     @property
     def sum_bits(self) -> int:
         """Width of an accumulator (two's complement)."""
         return self.products.sum_bits(self.terms)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the words that hold the accumulators."""
+        words = ("", "_carry") if self.carry_save else ("",)
+        return tuple(name + word for name in self.products.sums for word in words)
+
+    @property
+    def latency(self) -> int:
+        """Clock edges from an activation to the accumulator that has it."""
+        return 1 + self.edge_registers + (self.stage != "none")
 
     @property
     def groups(self) -> int:
@@ -153,6 +185,12 @@ class TileSpec:
             parts.append("registers")
         if self.edge_registers:
             parts.append("edge")
+        if self.carry_save:
+            parts.append("carry_save")
+        if self.stage != "none":
+            parts.append(f"{self.stage}_stage")
+        if self.order:
+            parts.append("order" + "".join(map(str, self.order)))
         if self.terms != OS_TERMS:
             parts.append(f"t{self.terms}")
         return "_".join(parts).replace("-", "_")
@@ -173,7 +211,7 @@ class TileSpec:
         Parameters
         ----------
         sums : dict of str
-            Accumulator name -> values, shape (...,), as two's complement or as unsigned bit patterns.
+            Name (:attr:`outputs`) -> values, shape (...,), as two's complement or as unsigned bit patterns.
         codes : integers, (k, ...)
             The weight codes of the format that each of the sums has added, first to last. A tile's rows
             without a weight take the format's zero code and are counted like any other.
@@ -191,6 +229,8 @@ class TileSpec:
             for code in used:
                 table[code] = self.products.correction(int(code))[index]
             raw = np.asarray(sums[name]).astype(object) + table[weights].sum(axis=0)
+            if self.carry_save:
+                raw = raw + np.asarray(sums[f"{name}_carry"]).astype(object)
             found.append((raw + half) % (2 * half) - half)
         return found
 
@@ -204,6 +244,8 @@ class Edge(wiring.Component):
     ----------
     a : In array, rows
         The activations.
+    mode : In
+        Which grid the weights are of, for a variant that has several.
     lines : Out array, groups
         See :class:`hw.variants.products.Products`.
     """
@@ -214,6 +256,7 @@ class Edge(wiring.Component):
         super().__init__(
             {
                 "a": In(Shape(spec.abits, spec.signed_activations)).array(spec.rows),
+                **_mode(spec),
                 "lines": Out(spec.products.line_width).array(spec.groups),
             }
         )
@@ -224,12 +267,15 @@ class Edge(wiring.Component):
         for g in range(self.spec.groups):
             m.submodules[f"group_{g}"] = part = Module()
             rows = [self.a[r] for r in range(g * products.group, (g + 1) * products.group)]
+            lines = products.lines_of(part, rows, self.mode if products.modes else None)
             if self.spec.edge_registers:
                 held = Signal(products.line_width, name=f"lines_{g}", reset_less=True)
-                m.d.sync += held.eq(products.lines(part, rows))
+                if products.gated:  # the last line says whether the others are needed
+                    lines = Cat(Mux(lines[-1], lines[:-1], held[:-1]), lines[-1])
+                m.d.sync += held.eq(lines)
                 m.d.comb += self.lines[g].eq(held)
             else:
-                m.d.comb += self.lines[g].eq(products.lines(part, rows))
+                m.d.comb += self.lines[g].eq(lines)
         return m
 
 
@@ -244,7 +290,7 @@ class Column(wiring.Component):
     load : In(1)
         Only with ``registers``: take ``w`` at this clock edge.
     acc, ... : Out(signed(sum_bits))
-        The accumulators, by the variant's ``sums``.
+        The accumulators, by the spec's ``outputs``.
     """
 
     def __init__(self, spec: TileSpec):
@@ -255,7 +301,7 @@ class Column(wiring.Component):
                 "lines": In(spec.products.line_width).array(spec.groups),
                 **_control(spec),
                 "w": In(spec.products.code_bits).array(spec.rows),
-                **{name: Out(signed(spec.sum_bits)) for name in spec.products.sums},
+                **{name: Out(signed(spec.sum_bits)) for name in spec.outputs},
             }
         )
 
@@ -278,13 +324,51 @@ class Column(wiring.Component):
                     part.d.comb += operand.eq(value)
                     heap.append(Operand(operand, position))
         for name, heap in zip(products.sums, heaps, strict=True):
-            accumulator = Signal(spec.sum_bits, name=f"{name}_register", reset_less=True)
-            before = Signal(spec.sum_bits, name=f"{name}_before")
-            m.submodules[f"{name}_tree"] = tree = Module()
-            m.d.comb += before.eq(accumulator & ~self.clear.replicate(spec.sum_bits))
-            m.d.sync += accumulator.eq(add_up(tree, [*heap, Operand(before, 0)], spec.sum_bits, spec.tree))
-            m.d.comb += getattr(self, name).eq(accumulator)
+            self._accumulate(m, name, self._staged(m, name, heap))
         return m
+
+    def _staged(self, m: Module, name: str, heap: list[Operand]) -> list[Operand]:
+        """The heap behind the pipeline register, where there is one."""
+        spec = self.spec
+        if spec.stage == "none":
+            return heap
+        if spec.stage == "tree":
+            m.submodules[f"{name}_early_tree"] = early = Module()
+            heap = [Operand(word, 0) for word in two_words(early, heap, spec.sum_bits, spec.tree)]
+        staged = []
+        for index, (value, position) in enumerate(heap):
+            register = Signal(len(value), name=f"{name}_stage_{index}", reset_less=True)
+            m.d.sync += register.eq(value)
+            staged.append(Operand(register, position))
+        return staged
+
+    def _accumulate(self, m: Module, name: str, heap: list[Operand]) -> None:
+        spec = self.spec
+        clear: Value = self.clear
+        if spec.stage != "none":
+            clear = Signal(name=f"{name}_clear", reset_less=True)
+            m.d.sync += clear.eq(self.clear)
+        m.submodules[f"{name}_tree"] = tree = Module()
+        words = [name, f"{name}_carry"] if spec.carry_save else [name]
+        registers = []
+        for word in words:
+            accumulator = Signal(spec.sum_bits, name=f"{word}_register", reset_less=True)
+            before = Signal(spec.sum_bits, name=f"{word}_before")
+            m.d.comb += before.eq(accumulator & ~clear.replicate(spec.sum_bits))
+            heap = [*heap, Operand(before, 0)]
+            registers.append(accumulator)
+        if spec.carry_save:
+            sums: Sequence[Value] = two_words(tree, heap, spec.sum_bits, spec.tree)
+        else:
+            sums = [add_up(tree, heap, spec.sum_bits, spec.tree)]
+        for word, accumulator, value in zip(words, registers, sums, strict=True):
+            m.d.sync += accumulator.eq(value)
+            m.d.comb += getattr(self, word).eq(accumulator)
+
+
+def _mode(spec: TileSpec) -> dict[str, Member]:
+    modes = spec.products.modes
+    return {"mode": In((len(modes) - 1).bit_length())} if modes else {}
 
 
 def _control(spec: TileSpec) -> dict[str, Member]:
@@ -305,12 +389,14 @@ class Tile(wiring.Component):
     w : In(code_bits) array, rows by cols
         The weights, as :meth:`TileSpec.stored` gives them: of this cycle, or with ``registers`` to be taken
         at this cycle's end where ``load`` is set.
+    mode : In
+        Only of a variant with several grids: :attr:`Products.mode`, as long as its weights are there.
     clear : In(1)
         The accumulators start from this cycle's products.
     load : In(1)
         Only with ``registers``.
     acc, ... : Out(signed(sum_bits)) array, cols
-        The accumulators, by the variant's ``sums``.
+        The accumulators, by the spec's ``outputs``.
     """
 
     def __init__(self, spec: TileSpec):
@@ -323,8 +409,9 @@ class Tile(wiring.Component):
             {
                 "a": In(Shape(spec.abits, spec.signed_activations)).array(spec.rows),
                 "w": In(spec.products.code_bits).array(spec.rows, spec.cols),
+                **_mode(spec),
                 **_control(spec),
-                **{name: Out(signed(spec.sum_bits)).array(spec.cols) for name in spec.products.sums},
+                **{name: Out(signed(spec.sum_bits)).array(spec.cols) for name in spec.outputs},
             }
         )
 
@@ -335,6 +422,8 @@ class Tile(wiring.Component):
         columns: Sequence[Any] = self.columns.place(m, platform)
         for edge in edges:
             m.d.comb += [edge.a[r].eq(self.a[r]) for r in range(spec.rows)]
+            if spec.products.modes:
+                m.d.comb += edge.mode.eq(self.mode)
         for c, column in enumerate(columns):
             edge = edges[c // spec.share]
             m.d.comb += [column.lines[g].eq(edge.lines[g]) for g in range(spec.groups)]
@@ -342,7 +431,7 @@ class Tile(wiring.Component):
             m.d.comb += column.clear.eq(self.clear)
             if spec.registers:
                 m.d.comb += column.load.eq(self.load)
-            for name in spec.products.sums:
+            for name in spec.outputs:
                 m.d.comb += getattr(self, name)[c].eq(getattr(column, name))
         return m
 

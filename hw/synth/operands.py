@@ -244,6 +244,8 @@ def tile_stimulus(
         t = (first_t + (cycle // slices)[:, None]) % t_total
         clear = np.broadcast_to((cycle % slices == 0).astype(np.int64)[:, None], (length, lanes))
     inputs["clear"] = clear
+    if tile.products.modes:
+        inputs["mode"] = np.full((length, lanes), tile.products.mode)
     for r in range(tile.rows):
         k = (k0 + r) % k_total
         inputs[f"a__{r}"] = operands.activations[k, t]
@@ -251,7 +253,7 @@ def tile_stimulus(
             inputs[f"w__{r}__{c}"] = tile.stored(weights[k, (first_n + c) % n_total])
     if tile.edge_registers:  # weights and clear a cycle after the activations
         for name in inputs:
-            if not name.startswith("a__"):
+            if not name.startswith(("a__", "mode")):
                 inputs[name] = np.roll(np.asarray(inputs[name]), 1, axis=0)
     return Stimulus(inputs, _after(3, length))
 

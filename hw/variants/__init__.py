@@ -32,6 +32,10 @@ VARIANTS: tuple[Entry, ...] = (
     Entry("select-shift", _POWERS, "hw.variants.select_shift:SelectShift"),
     Entry("one-hot-shift", _POWERS, "hw.variants.select_shift:OneHotShift"),
     Entry("late-sign", _POWERS, "hw.variants.select_shift:LateSign"),
+    Entry("carry-in", _POWERS, "hw.variants.signs:CarryIn"),
+    Entry("gated", _POWERS, "hw.variants.signs:Gated"),
+    Entry("two-signs", _POWERS, "hw.variants.signs:TwoSigns"),
+    Entry("post-or-fp4", ("post", "fp4"), "hw.variants.two_grids:PostOrFp4"),
     Entry("own-table", _TABLES, "hw.variants.select_shift:OwnTable"),
     Entry("shift-add", _TABLES, "hw.variants.shift_add:ShiftAdd"),
     Entry("shared-shift-add", _TABLES, "hw.variants.shift_add:SharedShiftAdd"),
@@ -50,13 +54,15 @@ def names(grid: str) -> tuple[str, ...]:
     return tuple(entry.name for entry in VARIANTS if grid in entry.grids)
 
 
-def make(name: str, weight: WeightFormat, activation: ActivationFormat) -> Products:
-    """The variant ``name`` for these formats.
+def make(
+    name: str, weight: WeightFormat, activation: ActivationFormat, order: tuple[int, ...] = ()
+) -> Products:
+    """The variant ``name`` for these formats; ``order`` as in :class:`hw.tile.TileSpec`.
 
     Raises
     ------
     InputError
-        For an unknown name, a grid that it does not have, or formats that it is not built for.
+        For an unknown name, a grid that it does not have, or formats or an order that it is not built for.
     """
     for entry in VARIANTS:
         if entry.name == name and weight.grid in entry.grids:
@@ -67,6 +73,9 @@ def make(name: str, weight: WeightFormat, activation: ActivationFormat) -> Produ
                     f"expected at most {entry.max_index_bits} for variant {name}"
                 )
             module, cls = entry.home.split(":")
-            found: Products = getattr(import_module(module), cls)(weight, activation)
+            made: type[Products] = getattr(import_module(module), cls)
+            found = made(weight, activation)
+            if order:
+                found.reorder(order)
             return found
     raise InputError(f"variant is {name!r}, expected one of {', '.join(names(weight.grid))}")

@@ -19,6 +19,10 @@ TREES = ("wallace", "dadda", "adders", "chain")
 ``adders``: a binary tree of carry-propagate adders; ``chain``: one such adder after the other."""
 
 
+CARRY_SAVE_TREES = TREES[:2]
+"""Those that can stop at two words."""
+
+
 class Operand(NamedTuple):
     """``value`` (unsigned) times ``2**position``."""
 
@@ -54,12 +58,37 @@ def add_up(m: Module, operands: Sequence[Operand], width: int, tree: str, name: 
         raise InputError(f"tree is {tree!r}, expected one of {', '.join(TREES)}")
     if tree in ("adders", "chain"):
         return _adders(m, operands, width, tree == "chain")
+    return _carry_propagate(m, _reduced(m, operands, width, tree), name)
+
+
+def two_words(m: Module, operands: Sequence[Operand], width: int, tree: str) -> tuple[Value, Value]:
+    """Two words of ``width`` bits whose sum is that of ``operands`` modulo ``2**width``: no carry runs.
+
+    Raises
+    ------
+    InputError
+        For a tree that is not of full adders.
+    """
+    if tree not in CARRY_SAVE_TREES:
+        raise InputError(f"tree is {tree!r}, expected one of {', '.join(CARRY_SAVE_TREES)} to save carries")
+    columns = _reduced(m, operands, width, tree)
+    words = []
+    for index in (0, 1):
+        word = Signal(width, name=f"word_{index}")
+        bits = [column[index].value if len(column) > index else Const(0, 1) for column in columns]
+        m.d.comb += word.eq(Cat(*bits))
+        words.append(word)
+    return words[0], words[1]
+
+
+def _reduced(m: Module, operands: Sequence[Operand], width: int, tree: str) -> list[list[_Bit]]:
+    """At most two bits in every position."""
     columns: list[list[_Bit]] = [[] for _ in range(width)]
     for value, position in operands:
         for place, bit in enumerate(value, start=position):
             if place < width:
                 columns[place].append(_Bit(0, bit))
-    return _carry_propagate(m, (_dadda if tree == "dadda" else _wallace)(m, columns), name)
+    return (_dadda if tree == "dadda" else _wallace)(m, columns)
 
 
 def _full_adder(m: Module, bits: Sequence[_Bit]) -> tuple[_Bit, _Bit]:

@@ -48,22 +48,37 @@ class Products:
         Bits of a group's lines.
     code_bits : int
         Bits of a weight as the tile takes it, see :meth:`stored`.
+    gated : bool
+        The last line of a group says whether the others matter; they may keep old values where it is 0.
+    signs : tuple of bool
+        Kinds of activations that the variant takes: unsigned (False), signed (True).
+    modes : tuple of str
+        Grids that the same hardware multiplies, by its ``mode`` input; empty for one grid.
 
     Raises
     ------
     InputError
-        For a grid that the variant does not multiply.
+        For a grid, or a kind of activation, that the variant does not multiply.
     """
 
     grids: ClassVar[tuple[str, ...]]
     group: ClassVar[int] = 1
     sums: ClassVar[tuple[str, ...]] = ("acc",)
+    gated: ClassVar[bool] = False
+    signs: ClassVar[tuple[bool, ...]] = (False, True)
+    modes: ClassVar[tuple[str, ...]] = ()
     line_width: int
 
     def __init__(self, weight: WeightFormat, activation: ActivationFormat):
         if weight.grid not in self.grids:
             raise InputError(
                 f"grid is {weight.grid!r} for {type(self).__name__}, expected one of {', '.join(self.grids)}"
+            )
+        if activation.signed not in self.signs:
+            kinds = " or ".join("signed" if kind else "unsigned" for kind in self.signs)
+            raise InputError(
+                f"activations are {'signed' if activation.signed else 'unsigned'} for {type(self).__name__}, "
+                f"expected {kinds}"
             )
         self.weight = weight
         self.activation = activation
@@ -75,6 +90,10 @@ class Products:
     def lines(self, m: Module, activations: Sequence[Value]) -> Value:
         """A group's lines, ``line_width`` bits, from its activations, see :meth:`offset_binary`."""
         raise NotImplementedError
+
+    def lines_of(self, m: Module, activations: Sequence[Value], mode: Value | None) -> Value:
+        """:meth:`lines`, of a variant with :attr:`modes` by its ``mode`` input."""
+        return self.lines(m, activations)
 
     def operands(self, m: Module, lines: Value, codes: Sequence[Value]) -> list[list[Operand]]:
         """A group's operands for each of :attr:`sums`, from its lines and its weight codes."""
@@ -92,6 +111,16 @@ class Products:
         """
         return np.asarray(codes, dtype=np.int64)
 
+    def reorder(self, order: tuple[int, ...]) -> None:
+        """Take other magnitude fields: ``order[field]`` for the format's ``field`` (the code assignment).
+
+        Raises
+        ------
+        InputError
+            For a variant that reads the format's codes as they are, and for what is no permutation.
+        """
+        raise InputError(f"order is {order} for {type(self).__name__}, expected none: only shifters take one")
+
     def correction(self, code: int) -> tuple[int, ...]:
         """By accumulator: what a weight code's term must be raised by to be the product's share."""
         raise NotImplementedError
@@ -103,6 +132,11 @@ class Products:
     def sum_bits(self, terms: int) -> int:
         """Width of every accumulator (two's complement) that holds any ``terms`` products."""
         return self.weight.accumulator_bits(self.activation.bits, terms, self.activation.signed)
+
+    @property
+    def mode(self) -> int:
+        """What to apply to the ``mode`` input of a tile of several grids: the weights' place in :attr:`modes`."""
+        return self.modes.index(self.weight.grid)
 
     # -- helpers -----------------------------------------------------------------------------------------
 

@@ -7,10 +7,13 @@ POST, 3a for fp4, absent for POT.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
+from numpy.typing import NDArray
 
+from asq_sw.errors import InputError
 from asq_sw.formats import ActivationFormat, WeightFormat
 from hw.multiplier import lookup
 from hw.variants.heap import Operand
@@ -33,8 +36,10 @@ class SelectShift(Products):
         The exclusive-or comes after the shift.
     own_table : bool
         Every product makes its own table entry.
+    fields : sequence of int
+        The tile's magnitude field for each of the format's.
     odd, zero, shifts : list
-        Of each magnitude field (:meth:`WeightFormat.decompose`).
+        Of each of the tile's magnitude fields (:meth:`WeightFormat.decompose`).
     """
 
     grids: ClassVar[tuple[str, ...]] = ("post", "post-paper", "pot", "pot-paper", "fp4")
@@ -44,10 +49,7 @@ class SelectShift(Products):
 
     def __init__(self, weight: WeightFormat, activation: ActivationFormat):
         super().__init__(weight, activation)
-        parts = [weight.decompose(field) for field in range(1 << weight.magnitude_bits)]
-        self.zero = [zero for _, zero, _, _ in parts]
-        self.odd = [odd and not zero for _, zero, odd, _ in parts]
-        self.shifts = _filled([None if zero else shift for _, zero, _, shift in parts])
+        self.reorder(tuple(range(1 << weight.magnitude_bits)))
         # Both lines as unsigned numbers: for signed activations an offset makes them so.
         bits = activation.bits
         self.even_offset = self.offset << weight.frac_bits
@@ -61,6 +63,16 @@ class SelectShift(Products):
         self.odd_mask = (1 << max(self.table).bit_length()) - 1
         self.base_width = max(self.even_mask, self.odd_mask).bit_length()
         self.line_width = bits + (0 if self.own_table else self.odd_mask.bit_length())
+
+    def reorder(self, order: tuple[int, ...]) -> None:
+        fields = range(1 << self.weight.magnitude_bits)
+        if sorted(order) != list(fields):
+            raise InputError(f"order is {order}, expected the numbers 0 to {fields[-1]} in any order")
+        self.fields = order
+        parts = {order[field]: self.weight.decompose(field) for field in fields}
+        self.zero = [parts[field][1] for field in fields]
+        self.odd = [parts[field][2] and not parts[field][1] for field in fields]
+        self.shifts = _filled([None if parts[field][1] else parts[field][3] for field in fields])
 
     def width(self, shift: int) -> int:
         """Bits of the largest product at a distance."""
@@ -85,15 +97,11 @@ class SelectShift(Products):
     def lines(self, m: Module, activations: Sequence[Value]) -> Value:
         u = Signal(self.activation.bits, name="activation")
         m.d.comb += u.eq(self.offset_binary(activations[0]))
-        return u if self.own_table or not self.odd_mask else Cat(u, self.entry(m, u))
+        return u if self.own_table or not self.odd_mask else self._joined(u, self.entry(m, u))
 
     def operands(self, m: Module, lines: Value, codes: Sequence[Value]) -> list[list[Operand]]:
-        bits = self.activation.bits
-        # A signal of its own: a table that reads it has a port of these bits alone.
-        field, sign = Signal(self.weight.magnitude_bits, name="field"), codes[0][-1]
-        m.d.comb += field.eq(codes[0][:-1])
-        even: Value = Cat(Const(0, self.weight.frac_bits), lines[:bits])
-        odd = self.entry(m, lines[:bits]) if self.own_table and self.odd_mask else lines[bits:]
+        field, sign = self._fields(m, codes[0])
+        even, odd = self._lines(m, lines)
         value = self._selected(m, even, odd, field)
         if self.late_sign:
             value = [bit ^ sign for bit in self._shifted(m, value, field)]
@@ -104,6 +112,22 @@ class SelectShift(Products):
         product = Signal(len(value), name="product")
         m.d.comb += product.eq(Cat(*value))
         return [[Operand(product, 0)]]
+
+    def _joined(self, u: Value, entry: Value) -> Value:
+        return Cat(u, entry)
+
+    def _fields(self, m: Module, code: Value) -> tuple[Value, Value]:
+        """Magnitude field and sign of a code."""
+        # A signal of its own: a table that reads it has a port of these bits alone.
+        field = Signal(self.weight.magnitude_bits, name="field")
+        m.d.comb += field.eq(code[:-1])
+        return field, code[-1]
+
+    def _lines(self, m: Module, lines: Value) -> tuple[Value, Value]:
+        """The even line and the odd one."""
+        bits = self.activation.bits
+        even: Value = Cat(Const(0, self.weight.frac_bits), lines[:bits])
+        return even, self.entry(m, lines[:bits]) if self.own_table and self.odd_mask else lines[bits:]
 
     def _selected(self, m: Module, even: Value, odd: Value, field: Value) -> list[Value]:
         """Bits of the selected line; of neither for a zero, unless the shifter makes the zero."""
@@ -126,7 +150,7 @@ class SelectShift(Products):
 
     def _shifted(self, m: Module, base: list[Value], field: Value) -> list[Value]:
         if self.one_hot:
-            return self._one_hot_shifted(m, base, field)
+            return self._one_hot_shifted(m, base, field, None)
         shift = lookup(m, field, self.shifts, unsigned(max(self.shifts).bit_length()), "shift")
         for stage in range(max(self.shifts).bit_length()):
             by, select = 1 << stage, shift[stage]
@@ -138,12 +162,18 @@ class SelectShift(Products):
             base = list(after)
         return base
 
-    def _one_hot_shifted(self, m: Module, base: list[Value], field: Value) -> list[Value]:
+    def _one_hot_shifted(
+        self, m: Module, base: list[Value], field: Value, enable: Value | None
+    ) -> list[Value]:
         selects = {}
         for distance in sorted(set(self.shifts)):
             chosen = [int(s == distance and not z) for s, z in zip(self.shifts, self.zero, strict=True)]
             if any(chosen):
                 selects[distance] = lookup(m, field, chosen, unsigned(1), f"by_{distance}")
+                if enable is not None:
+                    gate = Signal(name=f"gated_by_{distance}")
+                    m.d.comb += gate.eq(selects[distance] & enable)
+                    selects[distance] = gate
         bits = []
         for place in range(self.product_width):
             value: Value = _0
@@ -154,6 +184,10 @@ class SelectShift(Products):
         return bits
 
     # -- what it means -----------------------------------------------------------------------------------
+
+    def stored(self, codes: Any) -> NDArray[np.int64]:
+        given, bits = np.asarray(codes, dtype=np.int64), self.weight.magnitude_bits
+        return np.asarray(self.fields, np.int64)[given & ((1 << bits) - 1)] | (given >> bits << bits)
 
     def _ones(self, field: int) -> int:
         """What all ones in front of the shifter become behind it."""

@@ -14,17 +14,19 @@ from asq_sw.errors import InputError
 from asq_sw.formats import GRIDS, WeightFormat
 from hw import variants
 from hw.emit import lint, rtlil_to_verilog, to_rtlil
-from hw.tile import TileSpec
-from hw.variants.heap import TREES
+from hw.tile import STAGES, TileSpec
+from hw.variants.heap import CARRY_SAVE_TREES, TREES
 
 
 def run(spec: TileSpec, a: np.ndarray, codes: np.ndarray, clear: np.ndarray) -> dict[str, np.ndarray]:
     """Accumulators after each cycle, by name: (T, cols). ``a``: (T, rows), ``codes``: (T, rows, cols)."""
     tile = spec.build()
     words = spec.stored(codes)
-    found: dict[str, list[list[int]]] = {name: [] for name in spec.products.sums}
+    found: dict[str, list[list[int]]] = {name: [] for name in spec.outputs}
 
     async def bench(ctx):  # type: ignore[no-untyped-def]
+        if spec.products.modes:
+            ctx.set(tile.mode, spec.products.mode)
         for t in range(len(a)):
             for r in range(spec.rows):
                 ctx.set(tile.a[r], int(a[t, r]))
@@ -44,6 +46,12 @@ def run(spec: TileSpec, a: np.ndarray, codes: np.ndarray, clear: np.ndarray) -> 
                 await ctx.tick()
                 ctx.set(tile.load, 0)
                 ctx.set(tile.clear, 1)
+            await ctx.tick()
+            if spec.stage != "none" and t == 0:
+                continue  # its sum comes a cycle later
+            for name, rows in found.items():
+                rows.append([ctx.get(getattr(tile, name)[c]) for c in range(spec.cols)])
+        if spec.stage != "none":
             await ctx.tick()
             for name, rows in found.items():
                 rows.append([ctx.get(getattr(tile, name)[c]) for c in range(spec.cols)])
@@ -83,19 +91,26 @@ def usable(spec: TileSpec) -> list[int]:
     return codes
 
 
+def fraction(variant: str, frac_bits: int = 2) -> int:
+    """F that the variant can have."""
+    return 0 if variant == "post-or-fp4" else frac_bits
+
+
 CASES = [
     (grid, variant, bits, signed)
     for grid in GRIDS
     for variant in variants.names(grid)
-    for bits in ((4,) if grid == "fp4" else (2, 3, 4))
-    for signed in (False, True)
+    for bits in ((4,) if grid == "fp4" or variant == "post-or-fp4" else (2, 3, 4))
+    for signed in ((False,) if variant == "gated" else (False, True))
 ]
 
 
 @pytest.mark.parametrize(("grid", "variant", "bits", "signed"), CASES)
 def test_every_product_is_the_definitions(grid: str, variant: str, bits: int, signed: bool) -> None:
     """All activations of as many bits with all codes; of a pair of rows, the other row's extremes and zero."""
-    spec = TileSpec(WeightFormat(grid, bits, 2), bits, signed, variant, cols=1, rows=2, terms=2)
+    spec = TileSpec(
+        WeightFormat(grid, bits, fraction(variant)), bits, signed, variant, cols=1, rows=2, terms=2
+    )
     values = range(spec.activation.min, spec.activation.max + 1)
     codes = usable(spec)
     assert len(codes) >= (1 << spec.weight.storage_bits) - 1
@@ -117,17 +132,26 @@ def test_any_tile(data: st.DataObject) -> None:
     """Any widths, F, shape, tree, sharing: random operands and the extremes, sums over several cycles."""
     grid = data.draw(st.sampled_from(GRIDS))
     variant = data.draw(st.sampled_from(variants.names(grid)))
-    bits = 4 if grid == "fp4" else data.draw(st.integers(2, 8))
+    bits = 4 if grid == "fp4" or variant == "post-or-fp4" else data.draw(st.integers(2, 8))
     abits = data.draw(st.integers(2, 8))
     if variant == "whole-table":
         bits, abits = min(bits, 4), min(abits, 5)
     if grid.startswith("post"):
         bits = min(bits, 5)  # 8 bits mean shifts by 63
     cols = data.draw(st.integers(1, 3))
+    frac_bits = fraction(variant, data.draw(st.integers(0, 6)))
+    signed = variant != "gated" and data.draw(st.booleans())
+    tree = data.draw(st.sampled_from(TREES))
+    saves = tree in CARRY_SAVE_TREES
+    stage = data.draw(st.sampled_from(STAGES if saves else STAGES[:-1]))
+    order: tuple[int, ...] = ()
+    if variant in ("select-shift", "one-hot-shift", "late-sign") and bits <= 5:
+        order = data.draw(st.just(()) | st.permutations(range(1 << (bits - 1))).map(tuple))
     spec = TileSpec(
-        WeightFormat(grid, bits, data.draw(st.integers(0, 6))), abits, data.draw(st.booleans()), variant,
-        2 * data.draw(st.integers(1, 2)), cols, 16, data.draw(st.sampled_from(TREES)),
+        WeightFormat(grid, bits, frac_bits), abits, signed, variant,
+        2 * data.draw(st.integers(1, 2)), cols, 16, tree,
         data.draw(st.integers(0, cols)), edge_registers=data.draw(st.booleans()),
+        carry_save=saves and data.draw(st.booleans()), stage=stage, order=order,
     )  # fmt: skip
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     cycles = 4
@@ -192,7 +216,7 @@ def test_held_weights_give_the_same(registers: bool) -> None:
     ("grid", "variant"), [(grid, v) for grid in ("post", "int", "fp4", "apot") for v in variants.names(grid)]
 )
 def test_verilog_has_no_warning(grid: str, variant: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    spec = TileSpec(WeightFormat(grid, 4, 2), 4, variant=variant, rows=4, cols=2)
+    spec = TileSpec(WeightFormat(grid, 4, fraction(variant)), 4, variant=variant, rows=4, cols=2)
     path = tmp_path / f"{spec.name}.v"
     path.write_text(rtlil_to_verilog(to_rtlil(spec.build(), spec.name)))
     found = [line for line in lint(path) if "MULTITOP" not in line and "DECLFILENAME" not in line]
@@ -207,6 +231,52 @@ def test_what_is_refused() -> None:
         ({"tree": "oak"}, "tree is 'oak'"),
         ({"variant": "even-odd"}, "variant is 'even-odd'"),
         ({"variant": "paired-planes", "rows": 3}, "multiple of 2"),
+        ({"stage": "dress"}, "stage is 'dress'"),
+        ({"tree": "adders", "carry_save": True}, "to save carries"),
+        ({"order": (0, 1)}, "only shifters take one"),
     ):
         with pytest.raises(InputError, match=message):
             TileSpec(weight, **fields)
+
+
+def test_what_shifters_refuse() -> None:
+    post = WeightFormat("post", 4, 0)
+    with pytest.raises(InputError, match="expected the numbers 0 to 7"):
+        TileSpec(post, variant="one-hot-shift", order=(0, 0, 1, 2, 3, 4, 5, 6))
+    with pytest.raises(InputError, match="expected unsigned"):
+        TileSpec(post, variant="gated", signed_activations=True)
+    with pytest.raises(InputError, match="expected 4 bits and F = 0"):
+        TileSpec(WeightFormat("post", 4, 2), variant="post-or-fp4")
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_one_tile_multiplies_post_and_fp4(signed: bool) -> None:
+    """The same netlist: only the names differ, and what is applied to ``mode``."""
+    post, fp4 = (
+        TileSpec(weight, 4, signed, "post-or-fp4", 2, 2)
+        for weight in (WeightFormat("post", 4, 0), WeightFormat("fp4", 4))
+    )
+    first, second = (to_rtlil(spec.build(), "top") for spec in (post, fp4))
+    assert first == second.replace(fp4.name, post.name)
+    assert (post.products.mode, fp4.products.mode) == (0, 1)
+
+
+def test_a_zero_activation_moves_nothing_behind_the_gate() -> None:
+    """The lines keep their values; the gate's line alone changes."""
+    spec = TileSpec(WeightFormat("post", 4, 0), 4, variant="gated", rows=1, cols=1, edge_registers=True)
+    tile, seen = spec.build(), []
+
+    async def bench(ctx):  # type: ignore[no-untyped-def]
+        (edge,) = tile.edges.components
+        for a in (9, 0, 0, 5):
+            ctx.set(tile.a[0], a)
+            await ctx.tick()
+            seen.append(ctx.get(edge.lines[0]))
+
+    simulator = Simulator(tile)
+    simulator.add_clock(1e-9)
+    simulator.add_testbench(bench)
+    simulator.run()
+    top = 1 << (spec.products.line_width - 1)
+    assert [line & ~top for line in seen[:3]] == [seen[0] & ~top] * 3
+    assert [line >= top for line in seen] == [True, False, False, True]
