@@ -27,6 +27,7 @@ from asq_sw.quantizers import (
     Uniform,
     WeightQuantizer,
 )
+from asq_sw.quantizers.grid import STARTS
 
 _GRIDS = {
     "post": "post",
@@ -142,6 +143,7 @@ def quantizers(
     frac_bits: int | None = None,
     rounded: bool = False,
     seed: int = 0,
+    start: str = STARTS[0],
 ) -> dict[str, LayerQuantizers]:
     """The quantizers of every layer that is not in full precision.
 
@@ -155,6 +157,8 @@ def quantizers(
         Forward with the products that the rounded table makes, on the sqrt(2) grids.
     seed : int
         Of ASQ's adapters.
+    start : str
+        Of the grids' scales (:class:`asq_sw.quantizers.GridWeights`).
     """
     positive = nonnegative(graph)
     result = {}
@@ -163,7 +167,7 @@ def quantizers(
         if choice.method == "fp32":
             continue
         signed = node.inputs[0] not in positive
-        weight = _weights(choice, f"{node.name}.weight", frac_bits)
+        weight = _weights(choice, f"{node.name}.weight", frac_bits, start)
         activation = _activations(choice, signed, f"{node.name}.activation", seed * 1009 + index)
         uses_table = (isinstance(weight, GridWeights) and weight.format.frac_bits > 0) or _sqrt2(weight)
         result[node.name] = LayerQuantizers(weight, activation, rounded and uses_table)
@@ -174,14 +178,14 @@ def _sqrt2(weight: WeightQuantizer) -> bool:
     return isinstance(weight, GridWeights) and weight.format.grid in ("post", "post-paper")
 
 
-def _weights(choice: LayerChoice, name: str, frac_bits: int | None) -> WeightQuantizer:
+def _weights(choice: LayerChoice, name: str, frac_bits: int | None, start: str) -> WeightQuantizer:
     method = choice.method.removeprefix("asq-")
     if method in _PAIRS:
         made: WeightQuantizer = _PAIRS[method][0](choice.wbits, name)
         return made
     if method == "uniform":
-        return Uniform(choice.wbits, name=name)
-    return GridWeights(WeightFormat(_GRIDS[method], choice.wbits, frac_bits), name=name)
+        return Uniform(choice.wbits, name=name, start=start)
+    return GridWeights(WeightFormat(_GRIDS[method], choice.wbits, frac_bits), name=name, start=start)
 
 
 def _activations(choice: LayerChoice, signed: bool, name: str, seed: int) -> ActivationQuantizer:

@@ -54,7 +54,7 @@ class Recipe(BaseModel):
         Built-in network.
     input_shape : (C, H, W)
     classes : int
-    quantizer, wbits, abits, edge_bits, layers, frac_bits, rounded
+    quantizer, wbits, abits, edge_bits, layers, frac_bits, rounded, weight_start
         See :mod:`asq_sw.methods`.
     epochs, batch : int
         0 epochs: calibration only (:meth:`Trainer.run`).
@@ -92,6 +92,7 @@ class Recipe(BaseModel):
     layers: dict[str, dict[str, Any]] = {}
     frac_bits: int | None = Field(None, ge=0, le=16)
     rounded: bool = False
+    weight_start: Literal["quantile", "least-squares"] = "quantile"
     epochs: int = Field(10, ge=0)
     batch: int = Field(128, ge=1)
     rate: float = Field(0.01, gt=0)
@@ -144,7 +145,8 @@ class Recipe(BaseModel):
         """The network with its quantizers, parameters as they start."""
         graph = self.graph()
         chosen = choices(graph, self.quantizer, self.wbits, self.abits, self.edge_bits, self.layers)
-        return Network(graph, quantizers(graph, chosen, self.frac_bits, self.rounded, self.seed), self.seed)
+        found = quantizers(graph, chosen, self.frac_bits, self.rounded, self.seed, self.weight_start)
+        return Network(graph, found, self.seed)
 
     def batches(self, part: Part, training: bool) -> Batches:
         crop, flip = (self.crop, self.flip) if training else (0, False)

@@ -37,15 +37,18 @@ from hw.synth.measure import _figure, default_clock_ns, lanes_for, streamed, syn
 from hw.synth.operands import Operands, gaussian, tile_stimulus
 from hw.tile import TileSpec
 
-RECIPES = ("ripple area", "brent-kung area", "ripple flow", "brent-kung delay-sized-1.2")
-"""Recipes that every column gets: the four that win for processing elements."""
+RECIPES = (
+    "cells-ripple area", "cells-brent-kung area", "ripple area", "brent-kung area", "cells-ripple flow",
+    "cells-brent-kung flow", "ripple flow", "cells-brent-kung delay-sized-1.2", "brent-kung delay-sized-1.2",
+)  # fmt: skip
+"""Recipes that every column gets: with full-adder cells and without; ABC's scripts that win most often."""
 NODES = ("nangate45", "sky130hd", "asap7")
 
 _TRICKS: tuple[dict[str, Any], ...] = (
     {"edge_registers": False}, {"stage": "products"}, {"stage": "tree"}, {"edge_registers": False, "stage": "products"},
-    {"edge_registers": False, "stage": "tree"}, {"carry_save": True}, {"tree": "dadda"},
+    {"edge_registers": False, "stage": "tree"}, {"carry_save": True},
 )  # fmt: skip
-"""Retiming (where the pipeline registers are), saved carries, another tree: for the best of each grid."""
+"""Retiming (where the pipeline registers are) and saved carries, for the best of each grid."""
 _ORDERS = (
     (0, 1, 2, 3, 4, 7, 6, 5),
     (0, 1, 3, 2, 6, 7, 5, 4),
@@ -90,12 +93,12 @@ def points(quick: bool = False) -> Iterator[TileSpec]:
     yield TileSpec(fp4, variant="one-hot-shift", order=cheapest(fp4, 1)[0][1], **wide)
     for weight in (post[0], fp4):
         yield TileSpec(weight, variant="post-or-fp4", **wide)
-    if quick:
-        return
     best = [(integer, "booth"), (integer, "paired-planes"), (post[0], "one-hot-shift")]
     for changes in _TRICKS:
         for weight, name in best:
             yield TileSpec(weight, variant=name, **(wide | changes))
+    if quick:
+        return
     yield from every(post[0], "carry-in", "gated", "two-signs", "late-sign", **wide)
     for order in _ORDERS:
         yield TileSpec(post[0], variant="one-hot-shift", order=order, **wide)
@@ -107,6 +110,8 @@ def points(quick: bool = False) -> Iterator[TileSpec]:
         yield from every(weight, *names, **small)
     for weight in (fp4, pot):
         yield from every(weight, "select-shift", "one-hot-shift", **small)
+    for weight, name in best:
+        yield TileSpec(weight, variant=name, tree="dadda", **wide)
     for tree in ("dadda", "adders"):
         yield TileSpec(integer, tree=tree, **small)
         yield TileSpec(post[0], tree=tree, **small)

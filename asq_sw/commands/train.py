@@ -60,6 +60,13 @@ def parse_layers(values: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     help="Forward with the products of the rounded table, as the hardware has them.",
 )
 @click.option(
+    "--weight-start",
+    type=click.Choice(["quantile", "least-squares"]),
+    default="quantile",
+    show_default=True,
+    help="First scale of a grid's weights: the 0.99 quantile, or the least squared error (better at 2 bits).",
+)
+@click.option(
     "--pretrained", type=click.Path(), help="Weights: .npz (PyTorch's names), .safetensors or .onnx."
 )
 @click.option(

@@ -20,8 +20,9 @@ from typing import Any
 from asq_sw.provenance import versions
 from hw.emit import run_yosys
 from hw.synth import cache
+from hw.synth.boolean import parse, truth_table
 from hw.synth.buffers import buffered
-from hw.synth.library import Library, to_liberty
+from hw.synth.library import Cell, Library, to_liberty
 from hw.synth.netlist import Netlist, from_yosys
 from hw.synth.timing import Timing, analyze
 
@@ -51,6 +52,11 @@ _ADDERS = {
     "brent-kung": "techmap",
     "sklansky": "techmap -map +/choices/sklansky.v -map +/techmap.v",
 }
+# Full-adder cells: found among the gates of these adder styles, and kept from ABC, which maps cells of one
+# output alone. With fewer scripts: what is left to ABC is small.
+_CELLS = "cells-"
+_CELL_ADDERS = tuple(_CELLS + adder for adder in ("ripple", "brent-kung"))
+_CELL_SCRIPTS = ("area", "flow", "flow-sized", "delay-sized-1.2", "delay-sized-1.0")
 
 _OPTIMIZE = "strash; &get -n; &fraig -x; &put; scorr; dc2"
 # The resubstitution script that ABC's start-up file calls compress2rs (pyosys brings no start-up file).
@@ -79,12 +85,20 @@ _MULTIPLIERS = {"": [], "booth": ["booth"], "booth-lowpower": ["booth -lowpower"
 def styles(rtlil: str) -> list[tuple[str, str]]:
     """(multiplier, adder) styles to try; one multiplier style for a design that does not multiply."""
     multipliers = list(_MULTIPLIERS) if " $mul " in rtlil else [""]
-    return [(multiplier, adder) for multiplier in multipliers for adder in _ADDERS]
+    return [(multiplier, adder) for multiplier in multipliers for adder in (*_ADDERS, *_CELL_ADDERS)]
 
 
-def recipes(rtlil: str) -> list[str]:
-    """Names of the recipes for a design: multiplier style (if any), adder style, ABC script."""
-    return [_recipe(*style, script) for style in styles(rtlil) for script in _SCRIPTS]
+def recipes(rtlil: str, library: Library) -> list[str]:
+    """Names of the recipes for a design: multiplier style (if any), adder style, ABC script.
+
+    The adder styles that begin with ``cells-`` take the library's full-adder cell, where it has one.
+    """
+    found = []
+    for style in styles(rtlil):
+        cells = style[1] in _CELL_ADDERS
+        if not cells or full_adder(library) is not None:
+            found += [_recipe(*style, script) for script in (_CELL_SCRIPTS if cells else _SCRIPTS)]
+    return found
 
 
 def _recipe(multiplier: str, adder: str, script: str) -> str:
@@ -136,10 +150,16 @@ def front(folder: str, multiplier: str, keep: str = "") -> list[str]:
 
 def gates(folder: str, adder: str) -> list[str]:
     """Commands from word-level cells to gates and the library's flip-flops."""
-    techmap = _ADDERS[adder].replace("ripple.v", f"{folder}/ripple.v")
+    techmap = _ADDERS[adder.removeprefix(_CELLS)].replace("ripple.v", f"{folder}/ripple.v")
+    # The cells' inverted outputs, if so, are simplemap's to make gates of.
+    cells = (
+        ["extract_fa -fa", f"techmap -map {folder}/full_adder.v", "simplemap", "opt"]
+        if adder.startswith(_CELLS)
+        else []
+    )
     # Optimization shares what large tables have in common through word-level multiplexers.
     return [
-        techmap, "opt -full", "simplemap", f"dfflibmap -liberty {folder}/cells.lib", "opt", "design -save gates",
+        techmap, "opt -full", "simplemap", *cells, f"dfflibmap -liberty {folder}/cells.lib", "opt", "design -save gates",
     ]  # fmt: skip
 
 
@@ -199,7 +219,7 @@ def synthesize(
     )
     held = cache.get(key)
     if held is None:
-        held = _run(rtlil, library, clock_ns, wires, only or tuple(recipes(rtlil)), keep)
+        held = _run(rtlil, library, clock_ns, wires, only or tuple(recipes(rtlil, library)), keep)
         cache.put(key, held)
     netlist = buffered(from_yosys(held["yosys"], library, TOP))
     tried = {recipe: (area, delay) for recipe, (area, delay) in held["tried"].items()}
@@ -208,13 +228,15 @@ def synthesize(
 
 def _flow_text() -> str:
     to_words = [front("", multiplier, "kept") for multiplier in _MULTIPLIERS]
-    to_gates = [gates("", adder) for adder in _ADDERS]
+    to_gates = [gates("", adder) for adder in (*_ADDERS, *_CELL_ADDERS)]
     return json.dumps([to_words, to_gates, _mapping("", "", "", 1.0), _SCRIPTS, _RIPPLE])
 
 
 def _run(
     rtlil: str, library: Library, clock_ns: float, wires: str, chosen: tuple[str, ...], keep: str
 ) -> dict[str, Any]:
+    if full_adder(library) is None:
+        chosen = tuple(recipe for recipe in chosen if _CELLS not in recipe)
     with tempfile.TemporaryDirectory(prefix="asq-synth-") as name:
         folder = Path(name)
         write_inputs(folder, rtlil, library, clock_ns)
@@ -256,6 +278,7 @@ def write_inputs(folder: Path, rtlil: str, library: Library, clock_ns: float) ->
     (folder / "design.il").write_text(rtlil, encoding="utf-8")
     (folder / "cells.lib").write_text(to_liberty(library), encoding="utf-8")
     (folder / "ripple.v").write_text(_RIPPLE, encoding="utf-8")
+    (folder / "full_adder.v").write_text(_full_adder(library), encoding="utf-8")
     buffer = library.cells[library.driving_cell]
     load = next(iter(buffer.inputs.values())).capacitance
     (folder / "limits.constr").write_text(
@@ -264,6 +287,55 @@ def write_inputs(folder: Path, rtlil: str, library: Library, clock_ns: float) ->
     for script, (text, factor) in _SCRIPTS.items():
         lines = text.replace("{D}", f"-D {factor * clock_ns * 1000:.0f}").replace("; ", "\n")
         (folder / f"{script}.abc").write_text(lines + "\n", encoding="utf-8")
+
+
+def full_adder(library: Library) -> Cell | None:
+    """The library's smallest full adder, with true or inverted outputs; None if it has none."""
+    found = []
+    for cell in library.cells.values():
+        if len(cell.inputs) == 3 and len(cell.outputs) == 2 and cell.flipflop is None:
+            roles = {_adder_role(cell, pin) for pin in cell.outputs}
+            if {role for role, _ in roles if role} == {"X", "Y"}:
+                found.append(cell)
+    return min(found, key=lambda cell: (cell.area, cell.name), default=None)
+
+
+def _adder_role(cell: Cell, pin: str) -> tuple[str, bool]:
+    """("X" for the carry or "Y" for the sum of the inputs, inverted), or ("", False)."""
+    values = truth_table(parse(cell.outputs[pin].function), list(cell.inputs))
+    for role, table in (("X", 0b11101000), ("Y", 0b10010110)):
+        if values in (table, table ^ 0xFF):
+            return role, values != table
+    return "", False
+
+
+def _full_adder(library: Library) -> str:
+    """Verilog that maps Yosys's full adder to the library's, if there is one."""
+    cell = full_adder(library)
+    if cell is None:
+        return ""
+    pins = [f".\\{pin} ({bit}[i])" for pin, bit in zip(cell.inputs, "ABC", strict=True)]
+    lines = []
+    for pin in cell.outputs:
+        role, inverted = _adder_role(cell, pin)
+        pins.append(f".\\{pin} ({role.lower()}[i])")
+        lines.append(f"    assign {role} = {'~' if inverted else ''}{role.lower()};")
+    return f"""
+(* techmap_celltype = "$fa" *)
+module _80_full_adder (A, B, C, X, Y);
+    parameter WIDTH = 1;
+    (* force_downto *) input [WIDTH-1:0] A, B, C;
+    (* force_downto *) output [WIDTH-1:0] X, Y;
+    wire [WIDTH-1:0] x, y;
+{chr(10).join(lines)}
+    genvar i;
+    generate
+        for (i = 0; i < WIDTH; i = i + 1) begin : bits
+            \\{cell.name} adder ({", ".join(pins)});
+        end
+    endgenerate
+endmodule
+"""
 
 
 def _failure(commands: list[str]) -> str:

@@ -115,6 +115,22 @@ def test_grids_take_the_nearest_level(grid: str, make, bits: int) -> None:
     np.testing.assert_allclose(w_hat.reshape(6, -1), nearest * alpha[:, None], rtol=1e-9, atol=1e-12)
 
 
+def test_least_squares_start_is_the_ternary_optimum() -> None:
+    """2 bits are -1, 0, 1: keeping the k largest costs least where (their sum)**2 / k is largest."""
+    w = normal(5, 400)
+    q = Post(2, start="least-squares")
+    error = np.square(q.forward(w) - w).sum(axis=1)
+    falling = np.sort(np.abs(w), axis=1)[:, ::-1]
+    gain = np.cumsum(falling, axis=1) ** 2 / np.arange(1, 401)
+    least = np.square(w).sum(axis=1) - gain.max(axis=1)
+    assert (error >= least - 1e-9).all()
+    assert (error < 1.01 * least).all()
+    wide = Post(2)
+    assert (np.square(wide.forward(w) - w).sum(axis=1) > 1.5 * error).all()
+    with pytest.raises(InputError, match="start is 'warm'"):
+        Post(2, start="warm")
+
+
 def test_fp4_and_the_printed_grid_are_the_formats() -> None:
     w = normal(4, 50)
     for q in (Fp4(), Post(4, paper=True), Pot(4, paper=True)):

@@ -353,8 +353,9 @@ def test_one_crashing_recipe_is_left_out(monkeypatch):
 
     monkeypatch.setattr(flow, "run_yosys", sometimes)
     spec = UnitSpec("multiplier", WeightFormat("pot", 2), 2)
-    mapped = synthesize_unit(spec, libraries.load("nangate45"))
-    names = flow.recipes(to_rtlil(spec.build(), "top"))
+    library = libraries.load("nangate45")
+    mapped = synthesize_unit(spec, library)
+    names = flow.recipes(to_rtlil(spec.build(), "top"), library)
     assert set(mapped.tried) == {name for name in names if not name.endswith(" flow")}
 
 
