@@ -97,10 +97,16 @@ def points(quick: bool = False) -> Iterator[TileSpec]:
     for changes in _TRICKS:
         for weight, name in best:
             yield TileSpec(weight, variant=name, **(wide | changes))
+    large: dict[str, Any] = {"rows": 24, "cols": 48}  # accumulators and edges shared by more
+    yield TileSpec(integer, variant="booth", **large)
+    yield TileSpec(integer, variant="paired-planes", edge_registers=True, **large)
+    yield TileSpec(post[0], variant="one-hot-shift", edge_registers=True, **large)
+    for fields in (wide, held, large | {"edge_registers": True}):  # zero as code 0, the levels falling
+        yield TileSpec(post[0], variant="one-hot-shift", order=_ORDERS[-1], **fields)
     if quick:
         return
     yield from every(post[0], "carry-in", "gated", "two-signs", "late-sign", **wide)
-    for order in _ORDERS:
+    for order in _ORDERS[:-1]:
         yield TileSpec(post[0], variant="one-hot-shift", order=order, **wide)
     small: dict[str, Any] = {"rows": 8, "cols": 8}
     yield from every(integer, "booth", "paired-planes", "digits", "multiples", **small)

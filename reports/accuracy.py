@@ -14,6 +14,37 @@ from reports.figures import STYLE, to_svg
 
 Row = Mapping[str, Any]
 
+TILE_GRIDS = {
+    "asq-post": "post",
+    "asq-uniform": "int",
+    "asq-pot": "pot",
+    "asq-apot": "apot",
+    "asq-fp4": "fp4",
+}
+"""Quantizer -> weight grid of the tile that runs it; all have ASQ activations."""
+
+
+def trained_with(rows: Sequence[Row], tile: Row) -> float | None:
+    """Top-1 of the network trained (seed 0, no teacher) on a tile's grid and widths, with its table in the forward pass.
+
+    A grid without a table, and POST at 2 bits, which has none, needs no rounding.
+    """
+    for r in rows:
+        widths = (int(r["wbits"]), int(r["abits"]))
+        if TILE_GRIDS.get(r["quantizer"]) != tile["grid"] or widths != (tile["wbits"], tile["abits"]):
+            continue
+        if r["seed"] != "0" or taught(r):
+            continue
+        exact = tile["grid"] != "post" or tile["wbits"] == 2
+        if exact or (r["rounded"] == "True" and r["frac_bits"] == str(tile["frac_bits"])):
+            return float(r["test_accuracy"])
+    return None
+
+
+def taught(row: Row) -> bool:
+    """Whether a row was trained with a teacher."""
+    return row.get("teacher") not in (None, "", "0.0")
+
 
 def carried() -> list[dict[str, Any]]:
     """The rows of ``reports/data/accuracy.csv``, made by ``python -m asq_sw.table``."""
@@ -29,8 +60,8 @@ def name_of(row: Row) -> str:
     if row["quantizer"] == "fp32":
         return "fp32"
     fraction = f" table F={row['frac_bits']}" if row["rounded"] == "True" else ""
-    taught = " with a teacher" if row.get("teacher") not in (None, "", "0.0") else ""
-    return f"{row['quantizer']} {row['wbits']}/{row['abits']}{fraction}{taught}"
+    teacher = " with a teacher" if taught(row) else ""
+    return f"{row['quantizer']} {row['wbits']}/{row['abits']}{fraction}{teacher}"
 
 
 def bars(rows: Sequence[Row]) -> str:

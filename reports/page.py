@@ -270,7 +270,7 @@ def render(data: dict[str, Any]) -> str:
         verdicts=data["verdicts"],
         sections=[
             unit_section(data),
-            tiles.section(data["tiles"], data["tiles_trained"]),
+            tiles.section(data["tiles"], data["tiles_trained"], data["accuracy"]),
             speed_section(data),
             energy_section(data),
             width.section(data, NETWORKS),

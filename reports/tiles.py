@@ -7,10 +7,13 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 
+from reports.accuracy import trained_with
 from reports.figures import GRID_COLOURS, STYLE, to_svg
 
 Row = Mapping[str, Any]
 NODES = ("nangate45", "sky130hd", "asap7")
+SHAPE, LARGE = (16, 16), (24, 48)
+"""Rows and columns of the tiles that are compared; the larger for those that are best in the smaller."""
 
 
 def carried(trained: bool = False) -> list[dict[str, Any]]:
@@ -29,30 +32,60 @@ def label(row: Row) -> str:
     bits = "" if row["grid"] == "fp4" else row["wbits"]
     wider = f" x {row['abits']}-bit activations" if row["abits"] != row["wbits"] else ""
     tree = f", {row['tree']} tree" if row["tree"] != "wallace" else ""
+    if not row.get("edge_registers", True) and row["rows"] == 16:
+        tree += ", no register at the edge"
+    if row.get("stage", "none") != "none":
+        tree += f", register behind the {row['stage']}"
+    if row.get("carry_save"):
+        tree += ", carry-save"
+    if row.get("order"):
+        tree += f", codes {' '.join(map(str, row['order']))}"
     share = f", table for {row['share']} columns" if row["share"] != row["cols"] else ""
     return f"{row['grid']}{bits}{fraction} {row['variant']}{wider}{tree}{share}{extra}"
 
 
-def _fair(rows: Sequence[Row], node: str, registers: bool) -> list[Row]:
-    """4-bit tiles of one node and one accounting, 16 x 16."""
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _fair(rows: Sequence[Row], node: str, registers: bool, shape: tuple[int, int] = SHAPE) -> list[Row]:
+    """4-bit tiles of one node, accounting and shape."""
     return [
         r for r in rows
-        if r["node"] == node and r["registers"] == registers and (r["wbits"], r["abits"], r["rows"]) == (4, 4, 16)
+        if r["node"] == node and r["registers"] == registers
+        and (r["wbits"], r["abits"], r["rows"], r["cols"]) == (4, 4, *shape)
     ]  # fmt: skip
 
 
-def ratios(rows: Sequence[Row], node: str, registers: bool = False) -> dict[str, float]:
-    """The smallest POST tile over the best int4 tile: area, energy with weights held, and with both streaming.
+def ratios(
+    rows: Sequence[Row], node: str, registers: bool = False, shape: tuple[int, int] = SHAPE
+) -> dict[str, float]:
+    """One POST tile over the best int4 tile: area, energy with weights held, and with both streaming.
 
-    The best int4 tile is another one for each figure: the smallest, and the one with the least energy.
+    The POST tile is the one with the least area times energy; the best int4 tile is another one for each
+    figure. Compared are tiles that meet the node's clock and hold whole sums: what adds the two words of a
+    carry-save accumulator is not in the tile.
     """
-    mine = _fair(rows, node, registers)
-    post = min((r for r in mine if r["grid"] == "post"), key=lambda r: r["area_per_mac_um2"])
+    mine = [r for r in _fair(rows, node, registers, shape) if r["slack_ns"] >= 0 and not r.get("carry_save")]
+    post = min(
+        (r for r in mine if r["grid"] == "post"),
+        key=lambda r: r["area_per_mac_um2"] * r["energy_held_per_mac_fj"],
+    )
     whole = [r for r in mine if r["grid"] == "int"]
     return {
         name: post[name] / min(r[name] for r in whole)
         for name in ("area_per_mac_um2", "energy_held_per_mac_fj", "energy_per_mac_fj", "delay_ns")
     }
+
+
+def smallest(rows: Sequence[Row]) -> list[Row]:
+    """The smallest tile of each grid and F, and the one of two grids, each in one of its grids."""
+    found: dict[tuple[Any, ...], Row] = {}
+    for r in rows:
+        key = ("both",) if r["variant"] == "post-or-fp4" else (r["grid"], r["frac_bits"])
+        if key not in found or r["area_per_mac_um2"] < found[key]["area_per_mac_um2"]:
+            found[key] = r
+    return list(found.values())
 
 
 def scatter(rows: Sequence[Row], nodes: Sequence[str]) -> str:
@@ -61,17 +94,19 @@ def scatter(rows: Sequence[Row], nodes: Sequence[str]) -> str:
         figure, axes = plt.subplots(1, len(nodes), figsize=(3.4 * len(nodes), 3.2), squeeze=False)
         for axis, node in zip(axes[0], nodes, strict=True):
             seen: set[str] = set()
-            for r in _fair(rows, node, False):
-                name = r["grid"]
-                axis.scatter(
-                    r["area_per_mac_um2"], r["energy_held_per_mac_fj"], color=GRID_COLOURS[name], s=34,
-                    label=None if name in seen else name, zorder=3,
-                )  # fmt: skip
+            fair = _fair(rows, node, False)
+            named = {id(r) for r in smallest(fair)}
+            for r in fair:
+                name, at = r["grid"], (r["area_per_mac_um2"], r["energy_held_per_mac_fj"])
+                colour = GRID_COLOURS[name]
+                if id(r) not in named:
+                    axis.scatter(*at, facecolors="none", edgecolors=colour, s=14, linewidths=0.7, zorder=2)
+                    continue
+                axis.scatter(*at, color=colour, s=34, label=None if name in seen else name, zorder=3)
                 fraction = f"F={r['frac_bits']}" if r["frac_bits"] is not None else r["variant"]
-                axis.annotate(
-                    fraction, (r["area_per_mac_um2"], r["energy_held_per_mac_fj"]), fontsize=6,
-                    xytext=(3, 3), textcoords="offset points",
-                )  # fmt: skip
+                if r["variant"] == "post-or-fp4":
+                    fraction = "post-or-fp4"
+                axis.annotate(fraction, at, fontsize=6, xytext=(3, 3), textcoords="offset points")
                 seen.add(name)
             axis.set_title(node)
             axis.set_xlabel("area per MAC, µm²")
@@ -82,8 +117,11 @@ def scatter(rows: Sequence[Row], nodes: Sequence[str]) -> str:
         return to_svg(figure, "tiles")
 
 
-def section(rows: Sequence[Row], trained: Sequence[Row]) -> dict[str, Any]:
-    """Title, figure and table; ``trained``: the rows with a trained layer's operands."""
+def section(rows: Sequence[Row], trained: Sequence[Row], accuracy: Sequence[Row]) -> dict[str, Any]:
+    """Title, figure and table.
+
+    ``trained``: the rows with a trained layer's operands. ``accuracy``: the trained networks.
+    """
     nodes = [n for n in NODES if _fair(rows, n, False)]
     found = {node: ratios(rows, node) for node in nodes}
     verdict = " ".join(
@@ -91,7 +129,12 @@ def section(rows: Sequence[Row], trained: Sequence[Row]) -> dict[str, Any]:
         f"weights held, {r['energy_per_mac_fj']:.2f} with both operands streaming."
         for node, r in found.items()
     )
-    first = found[nodes[0]]
+    large = "; ".join(
+        f"{node} {r['area_per_mac_um2']:.2f} of the area, {r['energy_held_per_mac_fj']:.2f} of the energy"
+        for node in nodes
+        if _fair(trained, node, False, LARGE)
+        for r in [ratios(trained, node, shape=LARGE)]
+    )
     real = "; ".join(
         f"{node} {r['energy_held_per_mac_fj']:.2f} with weights held ({h['energy_held_per_mac_fj']:.2f} with weight "
         f"registers counted), {r['energy_per_mac_fj']:.2f} streaming"
@@ -101,15 +144,14 @@ def section(rows: Sequence[Row], trained: Sequence[Row]) -> dict[str, Any]:
     )
     caption = (
         "A tile of 16 x 16 shares what depends on an activation alone (the sqrt(2) table) among 16 columns, and adds a "
-        "column's products in one compressor tree. The smallest POST tile (F = 0: the table rounded to whole numbers) "
-        f"against the best int4 tile for each figure. {verdict} "
+        "column's products in one compressor tree. One POST tile (the one with the least area times energy; F = 0: the "
+        f"table rounded to whole numbers) against the best int4 tile for each figure. {verdict} "
         f"Energy on a trained ResNet-20 layer's operands: {real}. "
-        + (
-            "So sharing the table turns the lone element's loss around where weights stay; where weights stream too, "
-            "switching the shifters costs more than int's best tile."
-            if first["energy_per_mac_fj"] > 1
-            else ""
-        )
+        + (f"Tiles of {LARGE[0]} x {LARGE[1]}, trained operands, weights held: {large}. " if large else "")
+        + "Where weights stay POST takes less; where they stream too, switching its shifters costs more than int's best "
+        "tile. asap7 saves least area: its full adder is little larger than one exclusive-or, so that int's three "
+        "more adders a product cost what POST's sign and shifter do. Open circles are tiles that are not the smallest of "
+        "their grid and F: other shifters, retiming, saved carries."
     )
     drawn = scatter(rows, nodes)
     rows = [*rows, *trained]
@@ -123,13 +165,13 @@ def section(rows: Sequence[Row], trained: Sequence[Row]) -> dict[str, Any]:
     )
     header = [
         "node", "tile", "shape", "µm²/MAC", "logic µm²/MAC", "fJ/MAC streaming", "fJ/MAC weights held", "delay ns",
-        "SQNR dB", "operands",
+        "SQNR dB", "ResNet-20 %", "operands",
     ]  # fmt: skip
     table = [
         [
             r["node"], label(r), f"{r['rows']}x{r['cols']}", f"{r['area_per_mac_um2']:.1f}",
             f"{r['logic_per_mac_um2']:.1f}", "–" if r["registers"] else f"{r['energy_per_mac_fj']:.1f}",
-            f"{r['energy_held_per_mac_fj']:.1f}", f"{r['delay_ns']:.2f}", f"{r['sqnr_db']:.2f}",
+            f"{r['energy_held_per_mac_fj']:.1f}", f"{r['delay_ns']:.2f}", f"{r['sqnr_db']:.2f}", _percent(trained_with(accuracy, r)),
             "trained" if ".npz" in r["operands"] else "Gaussian",
         ]
         for r in rows
@@ -141,7 +183,8 @@ def section(rows: Sequence[Row], trained: Sequence[Row]) -> dict[str, Any]:
             {
                 "svg": "", "name": "Tiles, winners and losers", "header": header, "rows": table,
                 "caption": "Weights are inputs of the tile; with weight registers each column holds its own and they are "
-                "counted. SQNR: Gaussian weights, the table's rounding counted.",
+                "counted. SQNR: Gaussian weights, the table's rounding counted. ResNet-20: trained with this grid, "
+                "these widths and this table in the forward pass (seed 0), where that was done.",
                 "source": source,
             },
         ],

@@ -7,21 +7,22 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 
+from reports.accuracy import TILE_GRIDS, taught
 from reports.figures import GRID_COLOURS, STYLE, to_svg
 
 Row = Mapping[str, Any]
 LITTLE = 0.1
 """MACs that take less than this share of the energy are said not to matter."""
-# Trained rows by the grid of their tile; POST's and POT's activations are ASQ's, as are int's.
-_TRAINED = {"asq-post": "post", "asq-uniform": "int", "asq-pot": "pot", "asq-apot": "apot", "asq-fp4": "fp4"}
 
 
 def best_tiles(rows: Sequence[Row], node: str) -> dict[tuple[str, int], dict[str, Any]]:
-    """(grid, bits) -> the 16 x 16 tile without weight registers that takes the least area at ``node``."""
+    """(grid, bits) -> the 16 x 16 tile without weight registers that takes the least area and meets the clock."""
     found: dict[tuple[str, int], dict[str, Any]] = {}
     for r in rows:
         key = (r["grid"], r["wbits"])
         if (r["node"], r["rows"], r["registers"]) != (node, 16, False) or r["wbits"] != r["abits"]:
+            continue
+        if r["slack_ns"] < 0:
             continue
         if key not in found or r["area_per_mac_um2"] < found[key]["area_per_mac_um2"]:
             found[key] = dict(r)
@@ -101,9 +102,8 @@ def trained_points(tiles: Mapping[tuple[str, int], Row], accuracy: Sequence[Row]
     """A point per grid and width that has both a measured tile and a trained network (seed 0), and which are best."""
     points = []
     for r in accuracy:
-        grid = _TRAINED.get(r["quantizer"])
-        taught = r.get("teacher") not in (None, "", "0.0")
-        if grid is None or taught or r["seed"] != "0" or r["wbits"] != r["abits"]:
+        grid = TILE_GRIDS.get(r["quantizer"])
+        if grid is None or taught(r) or r["seed"] != "0" or r["wbits"] != r["abits"]:
             continue
         tile = tiles.get((grid, int(r["wbits"])))
         if tile is None:

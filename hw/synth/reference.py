@@ -8,7 +8,7 @@ reprinted beside the energies in later surveys). nangate45 is characterized at 1
 taken as (0.9 / 1.1)^2 of it. Operands here are uniform and independent, new ones every cycle, so every
 input bit toggles with probability 1/2.
 
-Areas agree. Energies come out two (add) and four times (multiply) the published ones: half of the
+Areas agree. Energies come out 1.4 times (add) and four times (multiply) the published ones: half of the
 multiplier's is glitches, and uniform operands are the busiest there are. With a network's operands (held
 Gaussian weights, ReLU activations) the unsigned-by-signed multiplier of hw/data/unit_costs.json takes 517
 fJ at 1.1 V with glitches and 279 fJ without, which is 187 fJ at 0.9 V.

@@ -15,7 +15,7 @@ from asq_sw.errors import InputError
 from asq_sw.formats import WeightFormat
 from hw import costs
 from hw.design import UnitSpec
-from reports import quick
+from reports import accuracy, quick, tiles
 from reports.build import build
 from reports.page import render
 
@@ -151,3 +151,24 @@ def test_unwritable_folder_is_refused_before_any_work(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="cannot be written"):
         build(tmp_path / "file" / "report", units=never)
+
+
+def test_the_datapath_page_is_of_the_carried_rows() -> None:
+    """python -m reports.datapath -o docs/datapath.md."""
+    from reports.datapath import page
+
+    path = Path(__file__).parents[2] / "docs" / "datapath.md"
+    assert path.read_text(encoding="utf-8") == page(tiles.carried(), "nangate45")
+
+
+def test_a_tile_has_the_accuracy_of_its_own_table() -> None:
+    trained = {
+        "quantizer": "asq-post", "wbits": "4", "abits": "4", "seed": "0", "teacher": "", "rounded": "True",
+        "frac_bits": "0", "test_accuracy": 87.5,
+    }  # fmt: skip
+    exact = trained | {"rounded": "False", "frac_bits": "", "test_accuracy": 88.0}
+    tile = {"grid": "post", "wbits": 4, "abits": 4, "frac_bits": 0}
+    assert accuracy.trained_with([exact, trained], tile) == 87.5
+    assert accuracy.trained_with([exact], tile) is None
+    assert accuracy.trained_with([trained | {"teacher": "0.5"}], tile) is None
+    assert accuracy.trained_with([trained], tile | {"frac_bits": 1}) is None
