@@ -67,10 +67,7 @@ def ratios(
     carry-save accumulator is not in the tile.
     """
     mine = [r for r in _fair(rows, node, registers, shape) if r["slack_ns"] >= 0 and not r.get("carry_save")]
-    post = min(
-        (r for r in mine if r["grid"] == "post"),
-        key=lambda r: r["area_per_mac_um2"] * r["energy_held_per_mac_fj"],
-    )
+    post = min((r for r in mine if r["grid"] == "post"), key=_cost)
     whole = [r for r in mine if r["grid"] == "int"]
     return {
         name: post[name] / min(r[name] for r in whole)
@@ -78,42 +75,63 @@ def ratios(
     }
 
 
-def smallest(rows: Sequence[Row]) -> list[Row]:
-    """The smallest tile of each grid and F, and the one of two grids, each in one of its grids."""
+def best(rows: Sequence[Row]) -> list[Row]:
+    """The tile with the least area times energy of each grid and F, and of two grids, each in its first grid."""
     found: dict[tuple[Any, ...], Row] = {}
     for r in rows:
         key = ("both",) if r["variant"] == "post-or-fp4" else (r["grid"], r["frac_bits"])
-        if key not in found or r["area_per_mac_um2"] < found[key]["area_per_mac_um2"]:
+        if (
+            r["slack_ns"] >= 0
+            and not r.get("carry_save")
+            and (key not in found or _cost(r) < _cost(found[key]))
+        ):
             found[key] = r
     return list(found.values())
 
 
+def _cost(row: Row) -> float:
+    return float(row["area_per_mac_um2"] * row["energy_held_per_mac_fj"])
+
+
 def scatter(rows: Sequence[Row], nodes: Sequence[str]) -> str:
-    """Area and energy per MAC of the 16 x 16 tiles, a panel per node."""
+    """Area and energy per MAC of the 16 x 16 tiles, a panel per node; the best by name, the others as circles."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, len(nodes), figsize=(3.4 * len(nodes), 3.2), squeeze=False)
+        figure, axes = plt.subplots(1, len(nodes), figsize=(3.4 * len(nodes), 3.6), squeeze=False)
         for axis, node in zip(axes[0], nodes, strict=True):
-            seen: set[str] = set()
             fair = _fair(rows, node, False)
-            named = {id(r) for r in smallest(fair)}
+            named = best(fair)
+            for r in named:
+                at = (r["area_per_mac_um2"], r["energy_held_per_mac_fj"])
+                both = r["variant"] == "post-or-fp4"
+                name = "post or fp4" if both else r["grid"]
+                first = r["frac_bits"] in (None, 0)
+                axis.scatter(
+                    *at, color=GRID_COLOURS[r["grid"]], s=34, marker="D" if both else "o",
+                    label=name if first else None, zorder=3,
+                )  # fmt: skip
+                if r["frac_bits"] is not None and not both:
+                    axis.annotate(
+                        f"F={r['frac_bits']}", at, fontsize=7, xytext=(4, -9), textcoords="offset points"
+                    )
+            # Room for the best; what is far off is in the table.
+            for limit, name in (
+                (axis.set_xlim, "area_per_mac_um2"),
+                (axis.set_ylim, "energy_held_per_mac_fj"),
+            ):
+                values = [r[name] for r in named]
+                limit(0.9 * min(values), 1.08 * max(values))
             for r in fair:
-                name, at = r["grid"], (r["area_per_mac_um2"], r["energy_held_per_mac_fj"])
-                colour = GRID_COLOURS[name]
-                if id(r) not in named:
-                    axis.scatter(*at, facecolors="none", edgecolors=colour, s=14, linewidths=0.7, zorder=2)
-                    continue
-                axis.scatter(*at, color=colour, s=34, label=None if name in seen else name, zorder=3)
-                fraction = f"F={r['frac_bits']}" if r["frac_bits"] is not None else r["variant"]
-                if r["variant"] == "post-or-fp4":
-                    fraction = "post-or-fp4"
-                axis.annotate(fraction, at, fontsize=6, xytext=(3, 3), textcoords="offset points")
-                seen.add(name)
+                if not any(r is other for other in named):
+                    axis.scatter(
+                        r["area_per_mac_um2"], r["energy_held_per_mac_fj"], facecolors="none",
+                        edgecolors=GRID_COLOURS[r["grid"]], s=14, linewidths=0.7, zorder=2,
+                    )  # fmt: skip
             axis.set_title(node)
             axis.set_xlabel("area per MAC, µm²")
             axis.set_ylabel("energy per MAC, weights held, fJ")
-            axis.margins(x=0.25, y=0.15)
-            axis.legend(fontsize=7, loc="upper left")
-        figure.tight_layout()
+        handles, labels = axes[0][0].get_legend_handles_labels()
+        figure.legend(handles, labels, fontsize=8, loc="lower center", ncols=len(labels), frameon=False)
+        figure.tight_layout(rect=(0, 0.07, 1, 1))
         return to_svg(figure, "tiles")
 
 
@@ -150,8 +168,8 @@ def section(rows: Sequence[Row], trained: Sequence[Row], accuracy: Sequence[Row]
         + (f"Tiles of {LARGE[0]} x {LARGE[1]}, trained operands, weights held: {large}. " if large else "")
         + "Where weights stay POST takes less; where they stream too, switching its shifters costs more than int's best "
         "tile. asap7 saves least area: its full adder is little larger than one exclusive-or, so that int's three "
-        "more adders a product cost what POST's sign and shifter do. Open circles are tiles that are not the smallest of "
-        "their grid and F: other shifters, retiming, saved carries."
+        "more adders a product cost what POST's sign and shifter do. Dots are the tile of each grid and F with the least "
+        "area times energy, circles what else was tried near it: other shifters, signs, retiming, saved carries."
     )
     drawn = scatter(rows, nodes)
     rows = [*rows, *trained]
