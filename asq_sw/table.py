@@ -63,6 +63,9 @@ class Row:
         return f"{self.quantizer}{bits}{more}-s{self.seed}"
 
 
+# With few levels weights have farther to go: wider steps, and scales that do not begin far too wide. Of 2 bits (6
+# epochs, seed 0) these made 84.0 to 84.4% where the rates of 4 bits made 83.6.
+_LOW = (("rate", 0.06), ("quantizer_rate", 0.3), ("weight_start", "least-squares"))
 # DAQ's own rates (Kim et al. 2021: Adam for the quantizer); the others' parameters go with SGD.
 _DAQ = (("quantizer_optimizer", "adam"), ("quantizer_rate", 1e-3))
 _QIL = (("quantizer_optimizer", "adam"), ("quantizer_rate", 1e-3))
@@ -71,8 +74,9 @@ _QIL = (("quantizer_optimizer", "adam"), ("quantizer_rate", 1e-3))
 def rows() -> list[Row]:
     """All rows, those that the conclusion rests on first."""
     rounded = [Row("asq-post", 4, 4, 0, (("rounded", True), ("frac_bits", f))) for f in (0, 1, 2)]
-    taught = [Row("asq-post", b, b, 0, (("teacher", 0.5),)) for b in (4, 3, 2)]
-    key = [Row("fp32"), Row("asq-post", 4, 4), rounded[0], Row("asq-post", 3, 3), Row("asq-post", 2, 2)]
+    taught = [Row("asq-post", b, b, 0, (*(_LOW if b < 4 else ()), ("teacher", 0.5))) for b in (4, 3, 2)]
+    low = [Row("asq-post", b, b, 0, _LOW) for b in (3, 2)]
+    key = [Row("fp32"), Row("asq-post", 4, 4), rounded[0], *low]
     beside = [
         Row("daq", 1, 1, 0, _DAQ),
         Row("lsq", 4, 4),
@@ -82,17 +86,17 @@ def rows() -> list[Row]:
         Row("asq-pot", 4, 4),
         Row("asq-apot", 4, 4),
         Row("asq-post-paper", 4, 4),
-        *(Row("lsq", b, b) for b in (3, 2)),
-        *(Row("qil", b, b, 0, _QIL) for b in (3, 2)),
+        Row("asq-fp4", 4, 4),
+        *(Row("lsq", b, b, 0, _LOW) for b in (3, 2)),
+        *(Row("qil", b, b, 0, (_LOW[0], *_QIL)) for b in (3, 2)),
     ]
     seeds = [Row(r.quantizer, r.wbits, r.abits, s, r.options) for s in (1, 2) for r in key]
     more = [
         *taught,
         *rounded[1:],
-        Row("asq-fp4", 4, 4),
-        *(Row("post", b, b) for b in (3, 2)),
-        Row("asq-pot", 3, 3),
-        *(Row("asq-uniform", b, b) for b in (3, 2)),
+        *(Row("post", b, b, 0, _LOW) for b in (3, 2)),
+        Row("asq-pot", 3, 3, 0, _LOW),
+        *(Row("asq-uniform", b, b, 0, _LOW) for b in (3, 2)),
     ]
     return [*key, *beside, *seeds, *more]
 
@@ -111,6 +115,7 @@ def command_of(row: Row, recipe: Recipe) -> str:
     made = recipe.model_dump(mode="json")
     options = f" --frac-bits {made['frac_bits']}" if made["frac_bits"] is not None else ""
     options += " --rounded" if made["rounded"] else ""
+    options += f" --weight-start {made['weight_start']}" if made["weight_start"] != "quantile" else ""
     options += f" --teacher {made['teacher']:g}" if made["teacher"] else ""
     if made["quantizer_optimizer"] != "sgd":
         options += f" --quantizer-optimizer {made['quantizer_optimizer']}"
