@@ -25,7 +25,7 @@ from asq_sw.files import writable_folder, write_text
 from asq_sw.train import CHECKPOINT, METRICS, Recipe, Trainer, read_config
 
 FIELDS = (
-    "quantizer", "wbits", "abits", "rounded", "frac_bits", "teacher", "seed", "epochs", "test_accuracy",
+    "quantizer", "wbits", "abits", "rounded", "frac_bits", "weight_start", "teacher", "seed", "epochs", "test_accuracy",
     "train_accuracy", "seconds", "command",
 )  # fmt: skip
 
@@ -58,7 +58,9 @@ class Row:
 
     @property
     def name(self) -> str:
-        more = "".join(f"-{k}{v}" for k, v in self.options if k in ("rounded", "frac_bits", "teacher"))
+        more = "".join(
+            f"-{k}{v}" for k, v in self.options if k in ("rounded", "frac_bits", "teacher", "weight_start")
+        )
         bits = "" if self.quantizer == "fp32" else f"-w{self.wbits}a{self.abits}"
         return f"{self.quantizer}{bits}{more}-s{self.seed}"
 
@@ -86,8 +88,9 @@ def rows() -> list[Row]:
         Row("asq-pot", 4, 4),
         Row("asq-apot", 4, 4),
         Row("asq-post-paper", 4, 4),
+        Row("asq-post", 4, 4, 0, (_LOW[-1],)),
         Row("asq-fp4", 4, 4),
-        *(Row("lsq", b, b, 0, _LOW) for b in (3, 2)),
+        *(Row("lsq", b, b, 0, _LOW[:2]) for b in (3, 2)),
         *(Row("qil", b, b, 0, (_LOW[0], *_QIL)) for b in (3, 2)),
     ]
     seeds = [Row(r.quantizer, r.wbits, r.abits, s, r.options) for s in (1, 2) for r in key]

@@ -61,7 +61,8 @@ def name_of(row: Row) -> str:
         return "fp32"
     fraction = f" table F={row['frac_bits']}" if row["rounded"] == "True" else ""
     teacher = " with a teacher" if taught(row) else ""
-    return f"{row['quantizer']} {row['wbits']}/{row['abits']}{fraction}{teacher}"
+    start = ", fitted scales" if row.get("weight_start") == "least-squares" else ""
+    return f"{row['quantizer']} {row['wbits']}/{row['abits']}{fraction}{start}{teacher}"
 
 
 def bars(rows: Sequence[Row]) -> str:
