@@ -44,7 +44,7 @@ def test_rows_are_kept_and_name_their_commands(tmp_path: Path) -> None:
     base = (tmp_path / "table" / "base.npz").read_bytes()
     checkpoint = tmp_path / "table" / "fp32-s0" / "checkpoint.npz"
     before = checkpoint.stat().st_mtime_ns
-    table = run("w2a2-teacher")
+    table = run("w2a2-weight_startleast-squares-teacher")
     assert [(row["quantizer"], row["wbits"], row["teacher"]) for row in table] == [
         ("fp32", "4", "0.0"), ("asq-post", "2", "0.5"),
     ]  # fmt: skip
@@ -53,7 +53,7 @@ def test_rows_are_kept_and_name_their_commands(tmp_path: Path) -> None:
     assert (tmp_path / "table" / "base.npz").read_bytes() == base
     assert run("nothing has this in its name") == table
     # New rows take their places before and behind those that are there already.
-    longer = run("post-w2a2-s0")
+    longer = run("post-w2a2-weight_startleast-squares-s0")
     assert [(row["quantizer"], row["teacher"]) for row in longer] == [
         ("fp32", "0.0"), ("asq-post", "0.0"), ("asq-post", "0.5"), ("post", "0.0"),
     ]  # fmt: skip
