@@ -1,7 +1,8 @@
 """From RTLIL to a mapped netlist: Yosys and ABC under a clock period, by several recipes, the best one kept.
 
-A recipe is a multiplier style (where the design multiplies), an adder style and an ABC script. No single
-one is best: area-flow mapping gives the smallest slow circuit, delay-oriented mapping with gate sizing the
+A recipe is a multiplier style (where the design multiplies), an adder style and an ABC script. Adder styles
+that begin with ``cells-`` take the library's full-adder cell: ABC maps cells of one output alone, and builds
+a larger full adder, with more glitches, of exclusive-ors. No single recipe is best: area-flow mapping gives the smallest slow circuit, delay-oriented mapping with gate sizing the
 smallest fast one. All recipes run (about 0.1 s each for a processing element), our own static timing
 judges each result, and the smallest netlist that meets the clock is kept; if none does, the fastest. All
 designs get the same recipes.
