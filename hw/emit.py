@@ -8,9 +8,11 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from asq_sw.errors import InputError
 from asq_sw.formats import WeightFormat, apot_fields
 from asq_sw.provenance import versions
 from hw.design import UnitSpec
@@ -144,8 +146,33 @@ def header(spec: UnitSpec) -> str:
         *definition(spec.weight),
     ]
     if spec.unit != "multiplier":
-        lines += [f"partial sums hold {spec.terms} products in {spec.psum_bits} bits", *spec_timing(spec)]
+        lines += [f"partial sums hold {spec.terms} products in {_sum_bits(spec)} bits", *spec_timing(spec)]
     return "".join(f"// {line}".rstrip() + "\n" for line in lines)
+
+
+def _sum_bits(spec: UnitSpec) -> int:
+    """Width of a partial sum; a tile's variant may have its own."""
+    if spec.unit != "tile":
+        return spec.psum_bits
+    from hw.tile import TileSpec
+
+    return TileSpec.from_unit(spec).sum_bits
+
+
+def _tile_inputs(spec: UnitSpec) -> list[str]:
+    """What a tile's variant takes for the format's codes, where that is another code, and its mode."""
+    from hw.tile import TileSpec
+
+    products = TileSpec.from_unit(spec).products
+    lines = [f"mode: {', '.join(f'{i} {g}' for i, g in enumerate(products.modes))}"] if products.modes else []
+    recoded = {}
+    for code in range(1 << spec.weight.storage_bits):
+        with suppress(InputError):  # one that the variant cannot hold
+            recoded[code] = int(products.stored(code))
+    if any(code != stored for code, stored in recoded.items()):
+        pairs = ", ".join(f"{code}: {stored}" for code, stored in recoded.items())
+        lines.append(f"w takes, by weight code: {pairs}")
+    return lines
 
 
 def spec_timing(spec: UnitSpec) -> list[str]:
@@ -156,6 +183,7 @@ def spec_timing(spec: UnitSpec) -> list[str]:
         return ["each clk: a_out <= a_in; w_out <= w_in; sum_out <= drain ? sum_in : sum_out + a_in * w_in"]
     if spec.unit == "tile":
         return [
+            *_tile_inputs(spec),
             "each clk, column c: acc__c <= (clear ? 0 : acc__c) + the sum over r of a term of a__r and w__r__c;",
             "term + correction(w) = product: hw.tile.TileSpec.exact adds the corrections, known with the weights",
         ]

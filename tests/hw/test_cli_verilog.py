@@ -14,6 +14,7 @@ from asq_sw.commands.verilog import command
 from asq_sw.formats import WeightFormat
 from hw.design import UnitSpec
 from hw.emit import lint, unit_verilog
+from hw.tile import TileSpec
 
 
 def asq(*args: str) -> subprocess.CompletedProcess[str]:
@@ -62,3 +63,15 @@ def test_bad_input_is_one_line_and_status_2(args: list[str], message: str) -> No
     assert done.stdout == ""
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("weight", [WeightFormat("fp4"), WeightFormat("post", 4, 0)])
+def test_a_tiles_header_says_what_its_variant_takes(weight: WeightFormat) -> None:
+    """The mode, the recoded weights and the width of the tile's own accumulator."""
+    text = unit_verilog(UnitSpec("tile", weight, 4, variant="post-or-fp4", rows=2, cols=2))
+    tile = TileSpec(weight, variant="post-or-fp4", rows=2, cols=2)
+    assert "// mode: 0 post, 1 fp4\n" in text
+    pairs = ", ".join(f"{code}: {int(tile.stored(code))}" for code in range(16))
+    assert (f"// w takes, by weight code: {pairs}\n" in text) == (weight.grid == "fp4")
+    assert f"products in {tile.sum_bits} bits\n" in text
+    assert f"  output signed [{tile.sum_bits - 1}:0] acc__0;\n" in text
