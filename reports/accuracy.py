@@ -92,7 +92,8 @@ def section(rows: Sequence[Row]) -> dict[str, Any]:
     caption = (
         f"ResNet-20 on CIFAR-10 as JPEG, each row {epochs} epochs from one full-precision network that was fine-tuned on "
         f"the same images; full precision trained on alike reaches {full:.2f}%. Points against it: {others}. "
-        f"{epochs} epochs are few, and a row of one seed says little about tenths of a point; rows not here yet are "
+        "2 and 3 bits have larger learning rates (each row's command has its own); fitted scales begin at the least "
+        f"squared error. {epochs} epochs are few, and a row of one seed says little about tenths of a point; rows not here yet are "
         "those that nobody has trained yet."
     )
     source = "Trained here, without PyTorch: python -m asq_sw.table; the table lists each row's command."
