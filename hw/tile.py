@@ -159,11 +159,6 @@ class TileSpec:
         return tuple(name + word for name in self.products.sums for word in words)
 
     @property
-    def latency(self) -> int:
-        """Clock edges from an activation to the accumulator that has it."""
-        return 1 + self.edge_registers + (self.stage != "none")
-
-    @property
     def groups(self) -> int:
         """Groups of rows that share lines."""
         return self.rows // self.products.group

@@ -2,10 +2,10 @@
 
 A recipe is a multiplier style (where the design multiplies), an adder style and an ABC script. Adder styles
 that begin with ``cells-`` take the library's full-adder cell: ABC maps cells of one output alone, and builds
-a larger full adder, with more glitches, of exclusive-ors. No single recipe is best: area-flow mapping gives the smallest slow circuit, delay-oriented mapping with gate sizing the
-smallest fast one. All recipes run (about 0.1 s each for a processing element), our own static timing
-judges each result, and the smallest netlist that meets the clock is kept; if none does, the fastest. All
-designs get the same recipes.
+a larger full adder, with more glitches, of exclusive-ors. No single recipe is best: area-flow mapping gives
+the smallest slow circuit, delay-oriented mapping with gate sizing the smallest fast one. All recipes run
+(about 0.1 s each for a processing element), our own static timing judges each result, and the smallest
+netlist that meets the clock is kept; if none does, the fastest. All designs get the same recipes.
 """
 
 from __future__ import annotations

@@ -119,7 +119,9 @@ class Products:
         InputError
             For a variant that reads the format's codes as they are, and for what is no permutation.
         """
-        raise InputError(f"order is {order} for {type(self).__name__}, expected none: only shifters take one")
+        raise InputError(
+            f"order is {order} for {type(self).__name__}, expected none: only shifters of one grid take one"
+        )
 
     def correction(self, code: int) -> tuple[int, ...]:
         """By accumulator: what a weight code's term must be raised by to be the product's share."""

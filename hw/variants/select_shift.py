@@ -49,7 +49,7 @@ class SelectShift(Products):
 
     def __init__(self, weight: WeightFormat, activation: ActivationFormat):
         super().__init__(weight, activation)
-        self.reorder(tuple(range(1 << weight.magnitude_bits)))
+        self._arrange(tuple(range(1 << weight.magnitude_bits)))
         # Both lines as unsigned numbers: for signed activations an offset makes them so.
         bits = activation.bits
         self.even_offset = self.offset << weight.frac_bits
@@ -68,6 +68,11 @@ class SelectShift(Products):
         fields = range(1 << self.weight.magnitude_bits)
         if sorted(order) != list(fields):
             raise InputError(f"order is {order}, expected the numbers 0 to {fields[-1]} in any order")
+        self._arrange(order)
+
+    def _arrange(self, order: tuple[int, ...]) -> None:
+        """What each of the tile's magnitude fields does, with the format's fields in this order."""
+        fields = range(1 << self.weight.magnitude_bits)
         self.fields = order
         parts = {order[field]: self.weight.decompose(field) for field in fields}
         self.zero = [parts[field][1] for field in fields]
@@ -97,7 +102,7 @@ class SelectShift(Products):
     def lines(self, m: Module, activations: Sequence[Value]) -> Value:
         u = Signal(self.activation.bits, name="activation")
         m.d.comb += u.eq(self.offset_binary(activations[0]))
-        return u if self.own_table or not self.odd_mask else self._joined(u, self.entry(m, u))
+        return u if self.own_table or not self.odd_mask else Cat(u, self.entry(m, u))
 
     def operands(self, m: Module, lines: Value, codes: Sequence[Value]) -> list[list[Operand]]:
         field, sign = self._fields(m, codes[0])
@@ -112,9 +117,6 @@ class SelectShift(Products):
         product = Signal(len(value), name="product")
         m.d.comb += product.eq(Cat(*value))
         return [[Operand(product, 0)]]
-
-    def _joined(self, u: Value, entry: Value) -> Value:
-        return Cat(u, entry)
 
     def _fields(self, m: Module, code: Value) -> tuple[Value, Value]:
         """Magnitude field and sign of a code."""
@@ -200,13 +202,15 @@ class SelectShift(Products):
         return ((1 << min(self.base_width + shift, limit)) - 1) >> shift << shift
 
     def correction(self, code: int) -> tuple[int, ...]:
+        negative, field, offset = self._parts(code)
+        return (offset - self._ones(field) if negative else -offset,)
+
+    def _parts(self, code: int) -> tuple[bool, int, int]:
+        """Of a code of the format: its sign, the tile's field, and what the lines' offsets add to its magnitude."""
         stored = int(self.stored(code))
         field = stored & ((1 << self.weight.magnitude_bits) - 1)
         offset = (self.odd_offset if self.odd[field] else self.even_offset) << self.shifts[field]
-        if self.zero[field]:
-            offset = 0
-        negative = stored >> self.weight.magnitude_bits
-        return (offset - self._ones(field) if negative else -offset,)
+        return bool(stored >> self.weight.magnitude_bits), field, 0 if self.zero[field] else offset
 
 
 def _filled(shifts: Sequence[int | None]) -> list[int]:

@@ -33,12 +33,7 @@ class CarryIn(OneHotShift):
         return [Operand(product, 0), Operand(sign, 0)]
 
     def correction(self, code: int) -> tuple[int, ...]:
-        stored = int(self.stored(code))
-        field = stored & ((1 << self.weight.magnitude_bits) - 1)
-        offset = (self.odd_offset if self.odd[field] else self.even_offset) << self.shifts[field]
-        if self.zero[field]:
-            offset = 0
-        negative = stored >> self.weight.magnitude_bits
+        negative, _, offset = self._parts(code)
         return ((offset if negative else -offset) - (1 << self.product_width),)
 
 
@@ -89,12 +84,8 @@ class TwoSigns(OneHotShift):
         return found
 
     def correction(self, code: int) -> tuple[int, ...]:
-        stored = int(self.stored(code))
-        field = stored & ((1 << self.weight.magnitude_bits) - 1)
-        offset = (self.odd_offset if self.odd[field] else self.even_offset) << self.shifts[field]
-        if self.zero[field]:
-            offset = 0
-        return (0, -offset) if stored >> self.weight.magnitude_bits else (-offset, 0)
+        negative, _, offset = self._parts(code)
+        return (0, -offset) if negative else (-offset, 0)
 
     def share(self, activation: int, code: int) -> tuple[int, ...]:
         product = self.weight.product_of(activation, code)

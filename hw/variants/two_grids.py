@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 
 from asq_sw.errors import InputError
 from asq_sw.formats import ActivationFormat, WeightFormat
 from hw.multiplier import lookup
+from hw.variants.products import Products
 from hw.variants.select_shift import OneHotShift
 
 
@@ -49,6 +50,10 @@ class PostOrFp4(OneHotShift):
                 return place
         raise AssertionError(field)
 
+    def reorder(self, order: tuple[int, ...]) -> None:
+        """Refused: one order of the codes serves both grids."""
+        Products.reorder(self, order)
+
     def lines_of(self, m: Module, activations: Sequence[Value], mode: Value | None) -> Value:
         assert mode is not None
         u = Signal(self.activation.bits, name="activation")
@@ -60,7 +65,7 @@ class PostOrFp4(OneHotShift):
         ]
         entry = Signal(width, name="lut")
         m.d.comb += entry.eq(Mux(mode, entries[1], entries[0]))
-        return self._joined(u, entry)
+        return Cat(u, entry)
 
     def sum_bits(self, terms: int) -> int:
         a = self.activation

@@ -235,7 +235,7 @@ def test_what_is_refused() -> None:
         ({"variant": "paired-planes", "rows": 3}, "multiple of 2"),
         ({"stage": "dress"}, "stage is 'dress'"),
         ({"tree": "adders", "carry_save": True}, "to save carries"),
-        ({"order": (0, 1)}, "only shifters take one"),
+        ({"order": (0, 1)}, "only shifters of one grid take one"),
     ):
         with pytest.raises(InputError, match=message):
             TileSpec(weight, **fields)
@@ -245,6 +245,8 @@ def test_what_shifters_refuse() -> None:
     post = WeightFormat("post", 4, 0)
     with pytest.raises(InputError, match="expected the numbers 0 to 7"):
         TileSpec(post, variant="one-hot-shift", order=(0, 0, 1, 2, 3, 4, 5, 6))
+    with pytest.raises(InputError, match="only shifters of one grid take one"):
+        TileSpec(post, variant="post-or-fp4", order=(1, 0, 2, 3, 4, 5, 6, 7)).products  # noqa: B018
     with pytest.raises(InputError, match="expected unsigned"):
         TileSpec(post, variant="gated", signed_activations=True)
     with pytest.raises(InputError, match="expected 4 bits and F = 0"):
