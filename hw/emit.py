@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -43,9 +44,14 @@ def run_yosys(commands: Sequence[str]) -> str:
     RuntimeError
         If a command fails, with the end of the log.
     """
-    done = subprocess.run(
-        [sys.executable, "-c", _RUN_YOSYS, *commands], capture_output=True, text=True, check=False
-    )
+    with tempfile.TemporaryDirectory(prefix="asq-yosys-") as folder:  # ABC that fails leaves its files there
+        done = subprocess.run(
+            [sys.executable, "-c", _RUN_YOSYS, *commands],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | {"TMPDIR": folder},
+        )
     if done.returncode:
         log = (done.stdout + done.stderr).strip().splitlines()
         raise RuntimeError("Yosys failed: " + " | ".join(log[-3:]))

@@ -100,7 +100,7 @@ def points(quick: bool = False) -> Iterator[TileSpec]:
     large: dict[str, Any] = {"rows": 24, "cols": 48}  # accumulators and edges shared by more
     yield TileSpec(integer, variant="booth", **large)
     yield TileSpec(integer, variant="paired-planes", edge_registers=True, **large)
-    yield TileSpec(post[0], variant="one-hot-shift", edge_registers=True, **large)
+    yield from every(post[0], "one-hot-shift", "select-shift", edge_registers=True, **large)
     for fields in (wide, held, large | {"edge_registers": True}):  # zero as code 0, the levels falling
         yield TileSpec(post[0], variant="one-hot-shift", order=_ORDERS[-1], **fields)
     if quick:

@@ -167,8 +167,9 @@ def section(rows: Sequence[Row], trained: Sequence[Row], accuracy: Sequence[Row]
         f"Energy on a trained ResNet-20 layer's operands: {real}. "
         + (f"Tiles of {LARGE[0]} x {LARGE[1]}, trained operands, weights held: {large}. " if large else "")
         + "Where weights stay POST takes less; where they stream too, switching its shifters costs more than int's best "
-        "tile. asap7 saves least area: its full adder is little larger than one exclusive-or, so that int's three "
-        "more adders a product cost what POST's sign and shifter do. Dots are the tile of each grid and F with the least "
+        "tile. At asap7 int4 has the smaller tile: a full adder is there little larger than one exclusive-or, and its "
+        "inverted outputs cost nothing where adders follow adders, so that int's three more adders a product cost less "
+        "than POST's sign and shifter. Dots are the tile of each grid and F with the least "
         "area times energy, circles what else was tried near it: other shifters, signs, retiming, saved carries."
     )
     drawn = scatter(rows, nodes)

@@ -115,14 +115,16 @@ def breakdown(spec: UnitSpec, library: Library, clock_ns: float | None = None) -
                 lines.append(f'  attribute \\submod "{labels[parts[cell]]}"')
             lines.append(line)
         (folder / "parts.il").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        cut = [
+            f"libcache -scl -dir {name}",
+            f"read_rtlil {name}/parts.il",
+            "submod",
+            f"hierarchy -check -top {flow.TOP}",
+            *start[start.index("alumacc") :],
+        ]
         run_yosys(
             [
-                f"libcache -scl -dir {name}",
-                f"read_rtlil {name}/parts.il",
-                "submod",
-                f"hierarchy -check -top {flow.TOP}",
-                *start[start.index("alumacc") :],
-                *flow.gates(name, "ripple")[:-1],
+                *flow.to_gates(name, cut, "ripple", library),
                 f"abc -liberty {name}/cells.lib -script {name}/area.abc",
                 "opt_clean -purge",
                 f"tee -q -o {name}/stat.json stat -json -liberty {name}/cells.lib",

@@ -10,6 +10,7 @@ netlist that meets the clock is kept; if none does, the fastest. All designs get
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import tempfile
@@ -20,10 +21,9 @@ from typing import Any
 
 from asq_sw.provenance import versions
 from hw.emit import run_yosys
-from hw.synth import cache
-from hw.synth.boolean import parse, truth_table
+from hw.synth import cache, polarity
 from hw.synth.buffers import buffered
-from hw.synth.library import Cell, Library, to_liberty
+from hw.synth.library import Library, to_liberty
 from hw.synth.netlist import Netlist, from_yosys
 from hw.synth.timing import Timing, analyze
 
@@ -97,7 +97,7 @@ def recipes(rtlil: str, library: Library) -> list[str]:
     found = []
     for style in styles(rtlil):
         cells = style[1] in _CELL_ADDERS
-        if not cells or full_adder(library) is not None:
+        if not cells or polarity.full_adder(library) is not None:
             found += [_recipe(*style, script) for script in (_CELL_SCRIPTS if cells else _SCRIPTS)]
     return found
 
@@ -149,23 +149,53 @@ def front(folder: str, multiplier: str, keep: str = "") -> list[str]:
     ]
 
 
-def gates(folder: str, adder: str) -> list[str]:
-    """Commands from word-level cells to gates and the library's flip-flops."""
+def gates(folder: str, adder: str, extracted: bool = False) -> list[str]:
+    """Commands from word-level cells to gates, and to full-adder cells if the style takes them.
+
+    ``extracted``: leave Yosys's full adders for :mod:`hw.synth.polarity`.
+    """
     techmap = _ADDERS[adder.removeprefix(_CELLS)].replace("ripple.v", f"{folder}/ripple.v")
-    # The cells' inverted outputs, if so, are simplemap's to make gates of.
-    cells = (
-        ["extract_fa -fa", f"techmap -map {folder}/full_adder.v", "simplemap", "opt"]
-        if adder.startswith(_CELLS)
-        else []
-    )
+    cells = []
+    if adder.startswith(_CELLS):
+        # An inverted output, if so, is simplemap's to make a gate of.
+        kept = [] if extracted else [f"techmap -map {folder}/full_adder.v", "simplemap"]
+        cells = ["extract_fa -fa", *kept, "opt"]
     # Optimization shares what large tables have in common through word-level multiplexers.
-    return [
-        techmap, "opt -full", "simplemap", *cells, f"dfflibmap -liberty {folder}/cells.lib", "opt", "design -save gates",
-    ]  # fmt: skip
+    return [techmap, "opt -full", "simplemap", *cells]
+
+
+def to_gates(folder: str, start: list[str], adder: str, library: Library) -> list[str]:
+    """Commands that bring a design to gates and the library's flip-flops, after the commands ``start``.
+
+    A library with inverting cells (:mod:`hw.synth.polarity`) has them placed between two runs of Yosys; the first
+    is then made here.
+
+    Raises
+    ------
+    RuntimeError
+        If that run fails.
+    """
+    inverting = polarity.inverting(library)
+    commands = [*start, *gates(folder, adder, polarity.ADDER in inverting)]
+    if inverting:
+        cut = Path(tempfile.mkdtemp(dir=folder)) / "gates.json"
+        run_yosys(
+            [
+                *commands,
+                f"dfflibmap -prepare -liberty {folder}/cells.lib",
+                "opt_clean -purge",
+                f"write_json {cut}",
+            ]
+        )
+        data = json.loads(cut.read_text(encoding="utf-8"))
+        polarity.place(data, inverting)
+        cut.write_text(json.dumps(data), encoding="utf-8")
+        commands = [f"libcache -scl -dir {folder}", f"read_json {cut}"]
+    return [*commands, f"dfflibmap -liberty {folder}/cells.lib", "opt"]
 
 
 def _mapping(folder: str, recipe: str, script: str, clock_ns: float) -> list[str]:
-    """Commands from gates to library cells, and the netlist as a file."""
+    """Commands from gates (the saved design ``gates``) to library cells, and the netlist as a file."""
     return [
         "design -load gates",
         f"abc -liberty {folder}/cells.lib -constr {folder}/limits.constr -D {clock_ns * 1000:.0f} "
@@ -215,7 +245,7 @@ def synthesize(
         wires,
         *only,
         keep,
-        _flow_text(),
+        _flow_text(library),
         *map(str, versions().items()),
     )
     held = cache.get(key)
@@ -227,27 +257,34 @@ def synthesize(
     return Mapped(netlist, analyze(netlist, wires), held["recipe"], tried)
 
 
-def _flow_text() -> str:
-    to_words = [front("", multiplier, "kept") for multiplier in _MULTIPLIERS]
-    to_gates = [gates("", adder) for adder in (*_ADDERS, *_CELL_ADDERS)]
-    return json.dumps([to_words, to_gates, _mapping("", "", "", 1.0), _SCRIPTS, _RIPPLE])
+def _flow_text(library: Library) -> str:
+    """What the flow does to a design with this library."""
+    words = [front("", multiplier, "kept") for multiplier in _MULTIPLIERS]
+    ends = ["dfflibmap -liberty /cells.lib", "opt", "design -save gates"]
+    styles = [gates("", adder) + ends for adder in (*_ADDERS, *_CELL_ADDERS)]
+    text = json.dumps([words, styles, _mapping("", "", "", 1.0), _SCRIPTS, _RIPPLE])
+    return text + inspect.getsource(polarity) if polarity.inverting(library) else text
 
 
 def _run(
     rtlil: str, library: Library, clock_ns: float, wires: str, chosen: tuple[str, ...], keep: str
 ) -> dict[str, Any]:
-    if full_adder(library) is None:
+    if polarity.full_adder(library) is None:
         chosen = tuple(recipe for recipe in chosen if _CELLS not in recipe)
     with tempfile.TemporaryDirectory(prefix="asq-synth-") as name:
         folder = Path(name)
         write_inputs(folder, rtlil, library, clock_ns)
 
         def one_style(style: tuple[str, str]) -> list[str]:
-            start = front(name, style[0], keep) + gates(name, style[1])
             scripts = [script for script in _SCRIPTS if _recipe(*style, script) in chosen]
             mappings = [_mapping(name, _recipe(*style, script), script, clock_ns) for script in scripts]
             if not mappings:
                 return []
+            try:
+                start = to_gates(name, front(name, style[0], keep), style[1], library)
+            except RuntimeError as failed:
+                return [str(failed)]
+            start.append("design -save gates")
             try:
                 run_yosys(start + [line for mapping in mappings for line in mapping])
                 return []
@@ -290,35 +327,15 @@ def write_inputs(folder: Path, rtlil: str, library: Library, clock_ns: float) ->
         (folder / f"{script}.abc").write_text(lines + "\n", encoding="utf-8")
 
 
-def full_adder(library: Library) -> Cell | None:
-    """The library's smallest full adder, with true or inverted outputs; None if it has none."""
-    found = []
-    for cell in library.cells.values():
-        if len(cell.inputs) == 3 and len(cell.outputs) == 2 and cell.flipflop is None:
-            roles = {_adder_role(cell, pin) for pin in cell.outputs}
-            if {role for role, _ in roles if role} == {"X", "Y"}:
-                found.append(cell)
-    return min(found, key=lambda cell: (cell.area, cell.name), default=None)
-
-
-def _adder_role(cell: Cell, pin: str) -> tuple[str, bool]:
-    """("X" for the carry or "Y" for the sum of the inputs, inverted), or ("", False)."""
-    values = truth_table(parse(cell.outputs[pin].function), list(cell.inputs))
-    for role, table in (("X", 0b11101000), ("Y", 0b10010110)):
-        if values in (table, table ^ 0xFF):
-            return role, values != table
-    return "", False
-
-
 def _full_adder(library: Library) -> str:
     """Verilog that maps Yosys's full adder to the library's, if there is one."""
-    cell = full_adder(library)
+    cell = polarity.full_adder(library)
     if cell is None:
         return ""
     pins = [f".\\{pin} ({bit}[i])" for pin, bit in zip(cell.inputs, "ABC", strict=True)]
     lines = []
     for pin in cell.outputs:
-        role, inverted = _adder_role(cell, pin)
+        role, inverted = polarity.role(cell, pin)
         pins.append(f".\\{pin} ({role.lower()}[i])")
         lines.append(f"    assign {role} = {'~' if inverted else ''}{role.lower()};")
     return f"""

@@ -10,7 +10,8 @@ from hw.design import UnitSpec
 from hw.emit import to_rtlil
 from hw.synth import library as libraries
 from hw.synth.activity import simulate
-from hw.synth.flow import full_adder, recipes, synthesize
+from hw.synth.flow import recipes, synthesize
+from hw.synth.polarity import full_adder
 from hw.synth.program import compile_netlist
 
 ADDERS = {"nangate45": "FA_X1", "sky130hd": "sky130_fd_sc_hd__fa_1", "asap7": "FAx1_ASAP7_75t_R"}
