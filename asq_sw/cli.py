@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import sys
 
 import click
 
 from asq_sw import __version__
-from asq_sw.errors import InputError
+from asq_sw.console import run
 
 # name -> one-line help; the module asq_sw.commands.NAME holds `command`, imported only when it is called,
 # so that `asq --help` does not wait for numba.
@@ -51,27 +50,7 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line; exit status 0, 1 (failed), 2 (bad input) or 130 (interrupted)."""
-    try:
-        status = cli.main(args=args, prog_name="asq", standalone_mode=False)
-    except InputError as error:
-        fail(str(error))
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
-        sys.exit(2)
-    except click.ClickException as error:
-        fail(error.format_message())
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("asq: interrupted", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(1)
-    sys.exit(status if isinstance(status, int) else 0)
-
-
-def fail(message: str) -> None:
-    """Print one line on standard error and exit with status 2."""
-    click.echo("asq: error: " + " ".join(message.split()), err=True)
-    sys.exit(2)
+    run(cli, "asq", args)
 
 
 if __name__ == "__main__":

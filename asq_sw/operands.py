@@ -16,6 +16,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from asq_sw.console import run
 from asq_sw.errors import InputError
 from asq_sw.formats import WeightFormat
 from asq_sw.interop.weights import write_npz
@@ -101,4 +102,4 @@ def main(run: str, data_path: str, layer: str, output: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, "python -m asq_sw.operands")

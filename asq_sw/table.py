@@ -20,6 +20,7 @@ from typing import Any
 
 import click
 
+from asq_sw.console import run
 from asq_sw.errors import InputError
 from asq_sw.files import writable_folder, write_text
 from asq_sw.train import CHECKPOINT, METRICS, Recipe, Trainer, read_config
@@ -195,13 +196,14 @@ def main(
     from asq_sw.data import load
     from asq_sw.interop.weights import read_weights, write_npz
 
-    writable_folder(folder)
     data = load(data_path)
+    start = None if (folder / "base.npz").exists() else read_weights(pretrained)
+    writable_folder(folder)
     base = folder / "base.npz"
-    if not base.exists():
+    if start is not None:
         fields: dict[str, Any] = {"model": model, "quantizer": "fp32", "epochs": base_epochs, "limit": limit}
         first = Recipe.checked("base", rate=BASE_RATE, **fields)
-        trainer = Trainer(first, data, read_weights(pretrained), folder / "base", (data_path, pretrained))
+        trainer = Trainer(first, data, start, folder / "base", (data_path, pretrained))
         _timed(trainer, folder / "base")
         write_npz(base, trainer.network.parameters | trainer.network.buffers)
         click.echo(f"base: {trainer.history[-1]}")
@@ -226,4 +228,4 @@ def main(
 
 
 if __name__ == "__main__":
-    main()
+    run(main, "python -m asq_sw.table")

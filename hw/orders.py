@@ -14,6 +14,7 @@ from itertools import permutations, product
 
 import click
 
+from asq_sw.console import run
 from asq_sw.errors import InputError
 from asq_sw.formats import ActivationFormat, WeightFormat
 from hw.variants.select_shift import OneHotShift
@@ -125,4 +126,4 @@ def main(bits: int, grid: str, count: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, "python -m hw.orders")

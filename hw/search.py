@@ -23,9 +23,11 @@ from typing import Any
 import click
 import numpy as np
 
+from asq_sw.console import run
 from asq_sw.errors import InputError
 from asq_sw.files import write_text
 from asq_sw.formats import ActivationFormat, WeightFormat
+from asq_sw.interop.weights import read_weights
 from asq_sw.provenance import versions
 from asq_sw.sqnr import sqnr
 from hw import variants
@@ -147,15 +149,13 @@ def load_operands(path: str | Path, weight: WeightFormat, activation: Activation
     Raises
     ------
     InputError
-        If the file lacks them.
+        If the file cannot be read or lacks them.
     """
     name = f"{weight.grid}{weight.bits}a{activation.bits}"
-    with np.load(path, allow_pickle=False) as held:
-        if f"{name}_weights" not in held.files:
-            raise InputError(
-                f"{path}: holds {sorted(held.files)}, expected {name}_weights and {name}_activations"
-            )
-        weights, activations = held[f"{name}_weights"], held[f"{name}_activations"]
+    held = read_weights(path)
+    if f"{name}_weights" not in held or f"{name}_activations" not in held:
+        raise InputError(f"{path}: holds {sorted(held)}, expected {name}_weights and {name}_activations")
+    weights, activations = held[f"{name}_weights"], held[f"{name}_activations"]
     return Operands(weights.astype(np.int64), activations.astype(np.int64), f"{Path(path).name} {name}")
 
 
@@ -207,6 +207,20 @@ def table(trained: bool = False) -> dict[str, Any]:
     return found
 
 
+def _held(output: Path) -> dict[str, Any]:
+    """The rows of a search that was made before, if any."""
+    if not output.exists():
+        return {"rows": {}}
+    try:
+        held: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
+        held["rows"].keys()
+    except (ValueError, KeyError, AttributeError, TypeError, OSError) as error:
+        raise InputError(
+            f"{output}: holds no rows of a search ({error}), expected those or no file"
+        ) from error
+    return held
+
+
 @click.command(help="Measure broadcast tiles of all variants; run again after an interrupt, it goes on.")
 @click.option("--node", "nodes", multiple=True, type=click.Choice(NODES), help="By default all three.")
 @click.option("--quick", is_flag=True, help="Only the points that the conclusion rests on.")
@@ -214,7 +228,10 @@ def table(trained: bool = False) -> dict[str, Any]:
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
 def main(nodes: Iterable[str], quick: bool, path: str | None, jobs: int, output: Path) -> None:
-    held = json.loads(output.read_text()) if output.exists() else {"rows": {}}
+    held = _held(output)
+    if path is not None:
+        first = next(points())
+        load_operands(path, first.weight, first.activation)  # before the work begins
     tasks = []
     for node in nodes or NODES:
         for tile in points(quick):
@@ -235,4 +252,4 @@ def main(nodes: Iterable[str], quick: bool, path: str | None, jobs: int, output:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, "python -m hw.search")

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from asq_sw.console import run
 from asq_sw.files import write_text
 from reports.tiles import LARGE, carried, label
 
@@ -157,4 +158,4 @@ def main(node: str, output: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, "python -m reports.datapath")

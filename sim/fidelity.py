@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import click
 import numpy as np
 
+from asq_sw.console import run
 from asq_sw.files import write_text
 from asq_sw.models import MODELS
 from sim.accelerator import Accelerator
@@ -160,4 +161,4 @@ def main(output: str, networks: tuple[str, ...]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, "python -m sim.fidelity")

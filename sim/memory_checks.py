@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from asq_sw.console import run
 from asq_sw.files import write_text
 from sim.memory import DRAM, HOROWITZ, SRAM, SRAM22, dram_pj_per_bit, sram_pj_per_bit, sram_um2
 
@@ -100,4 +101,4 @@ def main(output: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, "python -m sim.memory_checks")

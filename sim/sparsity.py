@@ -23,6 +23,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from asq_sw.console import run
 from asq_sw.errors import InputError
 from asq_sw.files import write_text
 from asq_sw.nn.convolution import Window
@@ -249,4 +250,4 @@ def main(model: Path, data: str, images: int, rows: int, cols: int, output: str 
 
 
 if __name__ == "__main__":
-    main()
+    run(main, "python -m sim.sparsity")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from asq_sw.console import run
 from asq_sw.files import write_text
 from asq_sw.formats import WeightFormat
 from hw.design import UnitSpec
@@ -90,4 +91,4 @@ def main(fpga: str, output: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, "python -m hw.synth.fpga_table")

@@ -35,6 +35,7 @@ from typing import Any
 import click
 import numpy as np
 
+from asq_sw.console import run
 from asq_sw.errors import InputError
 from asq_sw.provenance import file_hash
 from hw.synth import boolean
@@ -565,11 +566,8 @@ def read(paths: Sequence[str | Path], node: str | None = None, leave_out: Sequen
 @click.option("--leave-out", multiple=True, metavar="GLOB", help="Cells to leave out (may be repeated).")
 def main(paths: tuple[Path, ...], node: str, output: Path, leave_out: tuple[str, ...]) -> None:
     """Turn Liberty files into the compact table that `asq synth` reads."""
-    try:
-        library = read(paths, node, leave_out)
-        save(library, output)
-    except InputError as error:
-        raise click.ClickException(str(error)) from error
+    library = read(paths, node, leave_out)
+    save(library, output)
     flipflops = sum(cell.flipflop is not None for cell in library.cells.values())
     click.echo(
         f"{output}: {len(library.cells)} cells, {flipflops} of them flip-flops; left out: {library.left_out}"
@@ -577,4 +575,4 @@ def main(paths: tuple[Path, ...], node: str, output: Path, leave_out: tuple[str,
 
 
 if __name__ == "__main__":
-    main()
+    run(main, "python -m hw.synth.liberty")

@@ -22,6 +22,7 @@ from typing import Any
 import click
 import numpy as np
 
+from asq_sw.console import run
 from asq_sw.formats import WeightFormat
 from hw.emit import to_rtlil
 from hw.synth.activity import simulate
@@ -121,4 +122,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, "python -m hw.synth.reference")

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from asq_sw.errors import InputError
+from asq_sw.console import run
 from asq_sw.files import write_text
 from asq_sw.formats import MAX_BITS, MIN_BITS, WeightFormat
 from asq_sw.provenance import versions
@@ -95,13 +95,10 @@ def make(nodes: Iterable[str], jobs: int | None = None) -> dict[str, Any]:
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=costs.TABLE, show_default=True)
 def main(nodes: tuple[str, ...], jobs: int | None, output: Path) -> None:
     """Measure the units and write the table."""
-    try:
-        data = make(nodes or NODES, jobs)
-        write_text(output, json.dumps(data, indent=1) + "\n")
-    except InputError as error:
-        raise click.ClickException(str(error)) from error
+    data = make(nodes or NODES, jobs)
+    write_text(output, json.dumps(data, indent=1) + "\n")
     click.echo(f"{output}: {len(data['units'])} units")
 
 
 if __name__ == "__main__":
-    main()
+    run(main, "python -m hw.synth.tables")

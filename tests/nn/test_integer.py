@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asq_sw import agreement
 from asq_sw.data import Batches, load
 from asq_sw.errors import InputError
 from asq_sw.integer import BETA_BITS, MEAN_BITS, IntegerNetwork, export, mantissa
@@ -41,6 +42,19 @@ def test_accuracy_is_the_fake_quantized_networks(trained) -> None:
     real = np.concatenate([network.forward(x) for x, _ in recipe.batches(data.test, False).in_order()])
     scale = 2.0 ** -integer.meta["fractions"][integer.graph.output.name]
     assert np.median(np.abs(logits * scale - real)) < 0.02
+
+
+def test_agreement_counts_what_integers_and_rounding_errors_change(trained) -> None:
+    folder, recipe, network = trained
+    data = load("digits")
+    plain, whole, small, large = agreement.compare(folder, data.test, (1e-6, 0.5))
+    assert plain.changed == 0
+    assert plain.accuracy == pytest.approx(evaluate(network, recipe.batches(data.test, training=False))[0])
+    logits = integer_network(folder).forward(data.test.images)
+    assert whole.accuracy == pytest.approx(100 * np.mean(logits.argmax(axis=1) == data.test.labels))
+    assert small.changed < 1 < large.changed
+    with pytest.raises(InputError, match="no images"):
+        agreement.compare(folder, data.test.some(1).some(0), ())
 
 
 def test_saved_and_loaded_gives_the_same_bits(trained, tmp_path: Path) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
+from pathlib import Path
 
+import click
 import pytest
 
+from asq_sw import console
 from asq_sw.cli import COMMANDS, main
+from asq_sw.errors import InputError
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -64,3 +69,69 @@ def test_bad_input_is_one_line_and_status_2(
 def test_module_is_the_command() -> None:
     done = run("--version")
     assert (done.returncode, done.stdout.split()[0]) == (0, "asq,")
+
+
+MODULES = {
+    "asq_sw.agreement": (["{}/missing", "--data", "digits"], "missing"),
+    "asq_sw.operands": (["{}", "--data", "digits", "--layer", "fc", "-o", "{}/o.npz"], "config.json"),
+    "asq_sw.table": (["--data", "{}/missing.npz", "--pretrained", "w.npz", "-o", "{}/t"], "missing.npz"),
+    "hw.orders": (["--grid", "log"], "log"),
+    "hw.search": (["--operands", "{}/damaged.npz", "-o", "{}/tiles.json"], "damaged.npz"),
+    "hw.synth.liberty": (["{}/damaged.npz", "--node", "n", "-o", "{}/l.json.gz"], "damaged.npz"),
+    "hw.synth.tables": (["--node", "45nm"], "nangate45"),
+    "reports.datapath": (["-o", "{}"], "directory"),
+    "sim.fidelity": (["--network", "resnet19", "-o", "{}/f.md"], "resnet18"),
+    "sim.memory_checks": (["--format", "csv"], "--format"),
+    "sim.sparsity": (["{}/damaged.npz", "--data", "digits"], "damaged.npz"),
+}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_that_are_commands_say_what_was_wrong_in_one_line_too(
+    module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, words = MODULES[module]
+    (tmp_path / "damaged.npz").write_text("nothing that anyone reads")
+    with pytest.raises(SystemExit) as stop:
+        console.run(
+            importlib.import_module(module).main,
+            f"python -m {module}",
+            [a.format(tmp_path) for a in arguments],
+        )
+    printed = capsys.readouterr()
+    assert stop.value.code == 2
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1, printed.err
+    assert printed.err.startswith(f"python -m {module}: error: ")
+    assert words in printed.err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["damaged.npz"], "something was left half written"
+
+
+def test_every_module_that_is_a_command_is_run_alike() -> None:
+    root = Path(__file__).parents[2]
+    found = set()
+    for folder in ("asq_sw", "hw", "sim", "reports"):
+        for path in (root / folder).rglob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            name = ".".join(path.relative_to(root).with_suffix("").parts)
+            if '__name__ == "__main__"' in text and not name.endswith(("__main__", "asq_sw.cli")):
+                found.add(name)
+                assert f'run(main, "python -m {name}")' in text
+    assert found - set(MODULES) == {
+        "hw.synth.fpga_table",
+        "hw.synth.reference",
+    }  # they take nothing but a path
+
+
+@pytest.mark.parametrize(
+    ("raised", "status"), [(InputError("a: b"), 2), (KeyboardInterrupt(), 130), (None, 0)]
+)
+def test_status_of_a_command(raised: BaseException | None, status: int) -> None:
+    @click.command()
+    def command() -> None:
+        if raised is not None:
+            raise raised
+
+    with pytest.raises(SystemExit) as stop:
+        console.run(command, "x", [])
+    assert stop.value.code == status

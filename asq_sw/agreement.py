@@ -1,0 +1,126 @@
+"""How far integer inference is off the trained network, beside how far rounding errors alone take the network.
+
+A quantized network is chaotic: an activation next to a code's edge falls on either side with the last bit of a
+sum, and a changed code changes others in each layer after it. So the accuracy of *any* two ways to compute the
+same network differs by chance; more so on few images. What can be said is whether integers differ more from the
+float network than the float network does from itself with every normalization's output scaled by ``1 + e``,
+where e is a rounding error of a few bits, and whether accuracy over many images agrees.
+
+python -m asq_sw.agreement RUN --data cifar10_jpeg.npz
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from asq_sw.console import run
+from asq_sw.data import Part
+from asq_sw.errors import InputError
+from asq_sw.files import write_text
+from asq_sw.nn.network import Network
+from asq_sw.provenance import provenance
+from asq_sw.train import Recipe, integer_network, load_run
+
+ERRORS = (1e-6, 1e-5, 1e-4)
+"""Relative; float32's own is 6e-8, the integers' multipliers of 16 bits have 3e-5."""
+
+Classes = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to compute a network.
+
+    Attributes
+    ----------
+    arithmetic : str
+    accuracy : float
+        Percent.
+    changed : float
+        Percent of the images that get another class than from the float32 network.
+    """
+
+    arithmetic: str
+    accuracy: float
+    changed: float
+
+
+def scaled(network: Network, error: float) -> None:
+    """Scale what every batch normalization gives by ``1 + error``, in place."""
+    for node in network.graph.nodes:
+        if node.op == "bn":
+            for name in ("weight", "bias"):
+                network.parameters[f"{node.name}.{name}"] *= np.float32(1 + error)
+
+
+def _float(network: Network, recipe: Recipe, images: Part) -> Classes:
+    found = [network.forward(x).argmax(axis=1) for x, _ in recipe.batches(images, training=False).in_order()]
+    return np.concatenate(found)
+
+
+def _whole(network: Any, images: Part) -> Classes:
+    parts = [slice(start, start + 250) for start in range(0, len(images), 250)]
+    return np.concatenate([network.forward(images.images[part]).argmax(axis=1) for part in parts])
+
+
+def compare(run: str | Path, images: Part, errors: tuple[float, ...] = ERRORS) -> list[Row]:
+    """float32, integers, and float32 with each of ``errors``; ``len(errors) + 2`` passes over the images.
+
+    Raises
+    ------
+    InputError
+        For a run that :func:`asq_sw.train.integer_network` refuses, or no images.
+    """
+    if not len(images):
+        raise InputError(f"{run}: no images to compare on, expected some")
+    recipe, network, _ = load_run(run)
+    first = _float(network, recipe, images)
+    found = {"float32": first, "integers": _whole(integer_network(run), images)}
+    for error in errors:
+        _, network, _ = load_run(run)
+        scaled(network, error)
+        found[f"float32, normalized maps scaled by 1 + {error:g}"] = _float(network, recipe, images)
+    return [
+        Row(
+            name,
+            100 * float((classes == images.labels).mean()),
+            100 * float((classes != first).mean()),
+        )
+        for name, classes in found.items()
+    ]
+
+
+@click.command(help="Compare the trained network of RUN in float32 and in integers.")
+@click.argument("run", type=click.Path(exists=True, file_okay=False))
+@click.option("--data", "data_path", required=True, help="Image set.")
+@click.option("--limit", type=click.IntRange(min=1), help="Use N images of each part, drawn at random.")
+@click.option("--json", "json_path", type=click.Path(), help="Write the rows as JSON.")
+def main(run: str, data_path: str, limit: int | None, json_path: str | None) -> None:
+    from asq_sw.data import load
+
+    data = load(data_path)
+    found = {}
+    for name in ("test", "train"):
+        part = getattr(data, name).some(limit)
+        if not len(part):
+            continue
+        found[name] = compare(run, part)
+        for row in found[name]:
+            click.echo(
+                f"{name}, {len(part)} images: {row.accuracy:.2f}% right, {row.changed:.2f}% in another class: {row.arithmetic}"
+            )
+    if json_path:
+        inputs = [Path(run) / "checkpoint.npz", *([Path(data_path)] if Path(data_path).is_file() else [])]
+        result = {name: [asdict(row) for row in rows] for name, rows in found.items()}
+        write_text(json_path, json.dumps(result | {"provenance": provenance(inputs)}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    run(main, "python -m asq_sw.agreement")
