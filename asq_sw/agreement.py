@@ -97,6 +97,19 @@ def compare(run: str | Path, images: Part, errors: tuple[float, ...] = ERRORS) -
     ]
 
 
+def pooled(parts: list[tuple[int, list[Row]]]) -> list[Row]:
+    """The rows over all images together, of (images, rows) by part."""
+    total = sum(images for images, _ in parts)
+    return [
+        Row(
+            row.arithmetic,
+            sum(images * rows[i].accuracy for images, rows in parts) / total,
+            sum(images * rows[i].changed for images, rows in parts) / total,
+        )
+        for i, row in enumerate(parts[0][1])
+    ]
+
+
 @click.command(help="Compare the trained network of RUN in float32 and in integers.")
 @click.argument("run", type=click.Path(exists=True, file_okay=False))
 @click.option("--data", "data_path", required=True, help="Image set.")
@@ -106,15 +119,17 @@ def main(run: str, data_path: str, limit: int | None, json_path: str | None) -> 
     from asq_sw.data import load
 
     data = load(data_path)
-    found = {}
-    for name in ("test", "train"):
-        part = getattr(data, name).some(limit)
-        if not len(part):
-            continue
-        found[name] = compare(run, part)
-        for row in found[name]:
+    parts = {name: getattr(data, name).some(limit) for name in ("test", "train")}
+    sizes = {name: len(part) for name, part in parts.items() if len(part)}
+    found = {name: compare(run, parts[name]) for name in sizes}
+    if len(found) > 1:
+        found["all"] = pooled([(sizes[name], rows) for name, rows in found.items()])
+        sizes["all"] = sum(sizes.values())
+    for name, rows in found.items():
+        for row in rows:
             click.echo(
-                f"{name}, {len(part)} images: {row.accuracy:.2f}% right, {row.changed:.2f}% in another class: {row.arithmetic}"
+                f"{name}, {sizes[name]} images: {row.accuracy:.2f}% right, {row.changed:.2f}% in another class: "
+                f"{row.arithmetic}"
             )
     if json_path:
         inputs = [Path(run) / "checkpoint.npz", *([Path(data_path)] if Path(data_path).is_file() else [])]

@@ -53,6 +53,8 @@ def test_agreement_counts_what_integers_and_rounding_errors_change(trained) -> N
     logits = integer_network(folder).forward(data.test.images)
     assert whole.accuracy == pytest.approx(100 * np.mean(logits.argmax(axis=1) == data.test.labels))
     assert small.changed < 1 < large.changed
+    both = agreement.pooled([(100, [plain]), (300, [agreement.Row("", plain.accuracy + 4, 2.0)])])
+    assert (both[0].accuracy, both[0].changed) == pytest.approx((plain.accuracy + 3, 1.5))
     with pytest.raises(InputError, match="no images"):
         agreement.compare(folder, data.test.some(1).some(0), ())
 
