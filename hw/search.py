@@ -3,6 +3,7 @@
 python -m hw.search --quick -o hw/data/tiles.json
 python -m hw.search --node nangate45 -o hw/data/tiles.json
 python -m hw.search --quick --node nangate45 --operands layer.npz -o hw/data/tiles_trained.json
+python -m hw.search --liberty asap7_SEQ.lib.gz ... --name asap7-all --clock-ns 1.8 --tile NAME -o hw/data/tiles.json
 
 Every point is synthesized at its node's default clock by the same recipes, timed with its broadcast lines and
 buffers, and its energy is that of the same layer's operands: with both streaming (output-stationary), and with
@@ -13,8 +14,10 @@ SQNR of Gaussian weights with the table's rounding counted (:func:`asq_sw.sqnr.s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -35,7 +38,10 @@ from hw.emit import to_rtlil
 from hw.orders import cheapest
 from hw.synth import library as libraries
 from hw.synth.flow import TOP
+from hw.synth.kinds import area_by_kind
+from hw.synth.liberty import read as read_liberty
 from hw.synth.measure import _figure, default_clock_ns, lanes_for, streamed, synthesize_tile
+from hw.synth.netlist import Netlist
 from hw.synth.operands import Operands, gaussian, tile_stimulus
 from hw.tile import TileSpec
 
@@ -159,10 +165,15 @@ def load_operands(path: str | Path, weight: WeightFormat, activation: Activation
     return Operands(weights.astype(np.int64), activations.astype(np.int64), f"{Path(path).name} {name}")
 
 
-def measure_tile(tile: TileSpec, node: str, operands: Operands, wires: str = "fanout") -> dict[str, Any]:
-    """One row: area, delay, energy and accuracy of a tile at a node's default clock."""
-    cells = libraries.load(node)
-    clock = default_clock_ns(cells)
+def measure_tile(
+    tile: TileSpec,
+    cells: libraries.Library,
+    operands: Operands,
+    wires: str = "fanout",
+    clock_ns: float | None = None,
+) -> dict[str, Any]:
+    """One row: area, delay, energy and accuracy of a tile, by default at its node's default clock."""
+    clock = default_clock_ns(cells) if clock_ns is None else clock_ns
     mapped = synthesize_tile(tile, cells, clock, wires, RECIPES)
     lanes = lanes_for(mapped)
     used = streamed(mapped, tile_stimulus(tile, operands, lanes), clock, wires)
@@ -171,7 +182,7 @@ def measure_tile(tile: TileSpec, node: str, operands: Operands, wires: str = "fa
         held = streamed(mapped, tile_stimulus(tile, operands, lanes, held=True), clock, wires)
     netlist, macs = mapped.netlist, tile.macs
     return {
-        "node": node, "grid": tile.weight.grid, "wbits": tile.weight.bits, "abits": tile.abits,
+        "node": cells.node, "grid": tile.weight.grid, "wbits": tile.weight.bits, "abits": tile.abits,
         "frac_bits": tile.weight.frac_bits if tile.weight.grid.startswith("post") else None,
         "variant": tile.variant, "rows": tile.rows, "cols": tile.cols, "tree": tile.tree, "share": tile.share,
         "registers": tile.registers, "edge_registers": tile.edge_registers, "carry_save": tile.carry_save,
@@ -184,17 +195,39 @@ def measure_tile(tile: TileSpec, node: str, operands: Operands, wires: str = "fa
         "leakage_per_mac_nw": _figure(used.leakage_nw / macs),
         "sqnr_db": _figure(sqnr(tile.weight, abits=tile.abits).db),
         "operands": operands.source, "recipe": mapped.recipe, "cells": len(netlist.instances),
+        "area_by_kind_um2": parts(netlist, macs),
     }  # fmt: skip
 
 
-def _one(task: tuple[TileSpec, str, str | None]) -> dict[str, Any]:
-    tile, node, path = task
+def parts(netlist: Netlist, macs: int) -> dict[str, float]:
+    """Area per MAC by kind of cell, um^2."""
+    return {name: _figure(area / macs) for name, area in area_by_kind(netlist).items()}
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A row to measure; ``liberty``: files of a library that is not carried."""
+
+    tile: TileSpec
+    node: str
+    path: str | None
+    liberty: tuple[str, ...] = ()
+    clock_ns: float | None = None
+
+
+@lru_cache(maxsize=4)
+def _cells(node: str, liberty: tuple[str, ...]) -> libraries.Library:
+    return read_liberty(liberty, node) if liberty else libraries.load(node)
+
+
+def _one(task: _Task) -> dict[str, Any]:
+    tile, path = task.tile, task.path
     found = (
         gaussian(tile.weight, tile.activation)
         if path is None
         else load_operands(path, tile.weight, tile.activation)
     )
-    return measure_tile(tile, node, found)
+    return measure_tile(tile, _cells(task.node, task.liberty), found, clock_ns=task.clock_ns)
 
 
 def table(trained: bool = False) -> dict[str, Any]:
@@ -225,28 +258,48 @@ def _held(output: Path) -> dict[str, Any]:
 @click.option("--node", "nodes", multiple=True, type=click.Choice(NODES), help="By default all three.")
 @click.option("--quick", is_flag=True, help="Only the points that the conclusion rests on.")
 @click.option("--operands", "path", type=click.Path(dir_okay=False), help="A trained layer's operands, .npz.")
+@click.option("--tile", "named", multiple=True, help="Only tiles of this name (may be repeated).")
+@click.option(
+    "--liberty", multiple=True, type=click.Path(exists=True), help="A library, not a node (may be repeated)."
+)
+@click.option(
+    "--name", default="library", show_default=True, help="Of the library of --liberty, in the rows."
+)
+@click.option("--clock-ns", type=click.FloatRange(min=0, min_open=True), help="By default the node's.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
-def main(nodes: Iterable[str], quick: bool, path: str | None, jobs: int, output: Path) -> None:
+def main(
+    nodes: tuple[str, ...], quick: bool, path: str | None, named: tuple[str, ...], liberty: tuple[str, ...], name: str,
+    clock_ns: float | None, jobs: int, output: Path,
+) -> None:  # fmt: skip
     held = _held(output)
     if path is not None:
         first = next(points())
         load_operands(path, first.weight, first.activation)  # before the work begins
     tasks = []
+    known = {tile.name: tile for tile in points()}
+    if missing := [n for n in named if n not in known]:
+        raise InputError(f"--tile {missing[0]}: no such tile, expected one of {', '.join(known)}")
+    chosen = [known[n] for n in named] or list(points(quick))
+    if clock_ns is not None and not liberty:
+        raise InputError("--clock-ns without --liberty: rows of a node are all at its own clock")
+    if liberty:
+        nodes = (name,)
+        _cells(name, liberty)
     for node in nodes or NODES:
-        for tile in points(quick):
+        for tile in chosen:
             if path is not None and (tile.weight.bits, tile.abits) != (4, 4):
                 continue
-            name = key(tile, node, (path and Path(path).name) or "gaussian")
-            if name not in held["rows"]:
-                tasks.append((name, (tile, node, path)))
+            place = key(tile, node, (path and Path(path).name) or "gaussian")
+            if place not in held["rows"]:
+                tasks.append((place, _Task(tile, node, path, liberty, clock_ns)))
     held |= {"made_by": "python -m hw.search", "versions": versions(("amaranth", "pyosys"))}
     with ProcessPoolExecutor(jobs) as pool:
-        for (name, _), row in zip(tasks, pool.map(_one, [task for _, task in tasks]), strict=True):
-            held["rows"][name] = row
+        for (place, _), row in zip(tasks, pool.map(_one, [task for _, task in tasks]), strict=True):
+            held["rows"][place] = row
             write_text(output, json.dumps(held, indent=1, sort_keys=True) + "\n")
             click.echo(
-                f"{name.rsplit(' ', 2)[0]}: {row['area_per_mac_um2']:.1f} um2, {row['energy_per_mac_fj']:.1f} fJ, "
+                f"{place.rsplit(' ', 2)[0]}: {row['area_per_mac_um2']:.1f} um2, {row['energy_per_mac_fj']:.1f} fJ, "
                 f"{row['energy_held_per_mac_fj']:.1f} fJ held, {row['delay_ns']:.2f} ns"
             )
 

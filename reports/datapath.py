@@ -13,7 +13,8 @@ import click
 
 from asq_sw.console import run
 from asq_sw.files import write_text
-from reports.tiles import LARGE, carried, label
+from hw.synth.kinds import KINDS
+from reports.tiles import ALL_CELLS, LARGE, NODES, SHAPE, carried, compared, label
 
 Row = Mapping[str, Any]
 SHAPES = ((8, 8), (16, 16), (32, 16), LARGE)
@@ -127,6 +128,32 @@ def line(r: Row) -> str:
     )
 
 
+def kinds(rows: Sequence[Row]) -> list[str]:
+    """Where the area goes, for the POST tile that the report names and the smallest int4 tile, at each node."""
+    lines = [
+        "", "## Where the area goes", "",
+        "µm² per MAC by kind of cell: the POST tile with the least area times energy and the smallest int4 tile that meet the "
+        "node's clock. int4 adds three more bits a product; POST selects and signs. So POST wins where a full adder is large "
+        "beside a gate of two inputs (nangate45: 4.3 to 1.6 µm² for an exclusive-or, sky130hd 20.0 to 8.8), and not "
+        "where it is small (asap7: 0.20 to 0.16, its inverted outputs for nothing). Full adders that ABC builds of gates, "
+        "where the cell is too slow for the clock, count as gates. asap7 is without its smallest drives (`xp`), as in "
+        f"OpenROAD's flow; `{ALL_CELLS}` is with them, and POST's selection and signs are smaller.",
+        "",
+        f"| node | tile | shape | µm² | {' | '.join(KINDS)} |", "|---|---|---|---:|" + "---:|" * len(KINDS),
+    ]  # fmt: skip
+    for node in (*NODES, ALL_CELLS):
+        for shape in (SHAPE, LARGE):
+            post, whole = compared(rows, node, shape=shape)
+            for r in (post, whole[0]):
+                digits = 2 if r["area_per_mac_um2"] < 10 else 1
+                areas = [f"{r['area_by_kind_um2'][kind]:.{digits}f}" for kind in KINDS]
+                lines.append(
+                    f"| {node} | {label(r)} | {r['rows']}x{r['cols']} | {r['area_per_mac_um2']:.{digits}f} | "
+                    f"{' | '.join(areas)} |"
+                )
+    return lines
+
+
 def page(rows: Sequence[Row], node: str) -> str:
     """The page as Markdown."""
     mine = [r for r in rows if r["node"] == node]
@@ -137,6 +164,7 @@ def page(rows: Sequence[Row], node: str) -> str:
         "weights held, energy with both operands streaming. Late: misses the clock. SQNR is of Gaussian weights and activations "
         "with the table's rounding. The three nodes, and a trained layer's operands, are in the report.",
     ]  # fmt: skip
+    lines += kinds(rows)
     for dimension in DIMENSIONS:
         found = [r for r in mine if dimension.takes(r)]
         if len(found) < 2:

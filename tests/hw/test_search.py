@@ -8,6 +8,7 @@ import pytest
 from asq_sw.errors import InputError
 from asq_sw.formats import ActivationFormat, WeightFormat
 from hw.search import NODES, key, load_operands, measure_tile, points, table
+from hw.synth import library as libraries
 from hw.synth.operands import gaussian, tile_stimulus
 from hw.tile import TileSpec
 
@@ -33,7 +34,7 @@ def test_the_wide_search_is_carried_for_one_node() -> None:
 def test_a_carried_row_is_remade() -> None:
     tile = next(iter(points(quick=True)))
     (held,) = (row for name, row in table()["rows"].items() if name == key(tile, "nangate45", "gaussian"))
-    made = measure_tile(tile, "nangate45", gaussian(tile.weight, tile.activation))
+    made = measure_tile(tile, libraries.load("nangate45"), gaussian(tile.weight, tile.activation))
     for name in ("area_per_mac_um2", "delay_ns", "energy_per_mac_fj", "energy_held_per_mac_fj"):
         assert made[name] == pytest.approx(held[name], rel=1e-4), name
 
