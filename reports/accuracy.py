@@ -65,6 +65,14 @@ def name_of(row: Row) -> str:
     return f"{row['quantizer']} {row['wbits']}/{row['abits']}{fraction}{start}{teacher}"
 
 
+def seeds(rows: Sequence[Row]) -> dict[str, list[float]]:
+    """Accuracies of the rows that were trained with several seeds, by name."""
+    found: dict[str, list[float]] = {}
+    for r in rows:
+        found.setdefault(name_of(r), []).append(r["test_accuracy"])
+    return {name: values for name, values in found.items() if len(values) > 1}
+
+
 def bars(rows: Sequence[Row]) -> str:
     """Accuracy of each row, full precision as a line."""
     full = [r["test_accuracy"] for r in rows if r["quantizer"] == "fp32"]
@@ -88,11 +96,16 @@ def section(rows: Sequence[Row]) -> dict[str, Any]:
         for r in rows
         if r["quantizer"] != "fp32" and r["seed"] == "0"
     )
+    several = "; ".join(
+        f"{name} {sum(values) / len(values):.2f} ({len(values)} seeds: {min(values):.2f} to {max(values):.2f})"
+        for name, values in seeds(rows).items()
+    )
     epochs = rows[0]["epochs"]
     caption = (
         f"ResNet-20 on CIFAR-10 as JPEG, each row {epochs} epochs from one full-precision network that was fine-tuned on "
-        f"the same images; full precision trained on alike reaches {full:.2f}%. Points against it: {others}. "
-        "2 and 3 bits have larger learning rates (each row's command has its own); fitted scales begin at the least "
+        f"the same images; full precision trained on alike reaches {full:.2f}%. Points against it, seed 0: {others}. "
+        + (f"Means of several seeds: {several}. " if several else "")
+        + "2 and 3 bits have larger learning rates (each row's command has its own); fitted scales begin at the least "
         f"squared error. {epochs} epochs are few, and a row of one seed says little about tenths of a point; rows not here yet are "
         "those that nobody has trained yet."
     )

@@ -172,3 +172,19 @@ def test_a_tile_has_the_accuracy_of_its_own_table() -> None:
     assert accuracy.trained_with([exact], tile) is None
     assert accuracy.trained_with([trained | {"teacher": "0.5"}], tile) is None
     assert accuracy.trained_with([trained], tile | {"frac_bits": 1}) is None
+
+
+def test_rows_of_several_seeds_are_averaged() -> None:
+    row = {
+        "quantizer": "asq-post", "wbits": "4", "abits": "4", "rounded": "False", "frac_bits": "", "teacher": "",
+        "seed": "0", "epochs": "6", "test_accuracy": 87.5, "seconds": 60.0, "command": "asq train",
+    }  # fmt: skip
+    rows = [
+        row | {"quantizer": "fp32", "test_accuracy": 88.0},
+        row,
+        row | {"seed": "1", "test_accuracy": 88.5},
+    ]
+    assert accuracy.seeds(rows) == {"asq-post 4/4": [87.5, 88.5]}
+    caption = accuracy.section(rows)["blocks"][0]["caption"]
+    assert "asq-post 4/4 88.00 (2 seeds: 87.50 to 88.50)" in caption
+    assert "several" not in accuracy.section(rows[:2])["blocks"][0]["caption"]
