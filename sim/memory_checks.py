@@ -9,10 +9,15 @@ import click
 
 from asq_sw.console import run
 from asq_sw.files import write_text
-from sim.memory import DRAM, HOROWITZ, SRAM, SRAM22, dram_pj_per_bit, sram_pj_per_bit, sram_um2
+from sim.memory import DRAM, HOROWITZ, SRAM, SRAM22, SRAM22_ENERGY, dram_pj_per_bit, sram_pj_per_bit, sram_um2
 
 OPENRAM = "OpenRAM macros for SKY130, ISCAS 2023, table I (ieeexplore 10181379)"
 CACTI = "CACTI at 45 nm, as tabled in github.com/Dongyunkam/DRAM_info"
+OPENRAM_ENERGY = (
+    "sky130_sram_2kbyte_1rw1r_32x512_8, OpenRAM's Liberty file (read, 1.8 V): lowest if its figures are pJ, highest if they "
+    "are mW over the least period"
+)
+FAKERAM7 = "LEF sizes of OpenROAD's asap7 platform, made by FakeRAM 2.0, which has no fixed part"
 FAKERAM = "fakeram45_2048x39, LEF size (OpenROAD's nangate45 platform)"
 
 
@@ -55,6 +60,16 @@ def checks() -> list[Check]:
             Check(f"{kib} KiB, two ports, 130 nm", "um2", sram_um2(kib, "sky130hd", 2), one(w * h), OPENRAM)
             for kib, w, h in ((1, 479.78, 397.5), (2, 683.1, 416.54), (4, 693.9, 668.8), (8, 1093.8, 720.5))
         ),
+        Check(
+            "4 KiB at 130 nm, a read", "pJ/bit", sram_pj_per_bit(4, "sky130hd"), one((8.66547 + 0.704826) / 32),
+            SRAM22_ENERGY,
+        ),
+        Check(
+            "2 KiB, two ports, 130 nm", "pJ/bit", sram_pj_per_bit(2, "sky130hd", 2),
+            ((2.707046 + 2.420102) / 32, (2.707046 + 2.420102) / 2 * 5.156 / 32), OPENRAM_ENERGY,
+        ),
+        Check("9.75 KiB at 7 nm", "um2", sram_um2(2048 * 39 / 8192, "asap7"), one(20.33 * 166.6), f"fakeram7_2048x39, {FAKERAM7}"),
+        Check("1 KiB at 7 nm", "um2", sram_um2(1, "asap7"), one(8.36 * 42.0), f"fakeram7_256x32, {FAKERAM7}"),
         Check("DDR4", "pJ/bit", dram_pj_per_bit("ddr4-2400"), (1300 / 64, 2600 / 64), HOROWITZ),
         Check(
             "LPDDR4", "pJ/bit", dram_pj_per_bit("lpddr4-3200"), (3.7, 40.0),
