@@ -178,7 +178,7 @@ def _phases(module: dict[str, Any], names: list[str], cells: dict[str, Placed]) 
                 if isinstance(bit, str):
                     continue
                 net, parity = root(bit)
-                if record["port_directions"][port] == "output":
+                if record.get("port_directions", {}).get(port) == "output":  # Yosys knows no library's pins
                     source[net] = 0
                 else:
                     fixed.append((net, parity))
