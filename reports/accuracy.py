@@ -74,17 +74,26 @@ def seeds(rows: Sequence[Row]) -> dict[str, list[float]]:
 
 
 def bars(rows: Sequence[Row]) -> str:
-    """Accuracy of each row, full precision as a line."""
-    full = [r["test_accuracy"] for r in rows if r["quantizer"] == "fp32"]
+    """Mean accuracy of each row's seeds, every seed as a dot, full precision as a line."""
+    found: dict[str, list[float]] = {}
+    for r in rows:
+        found.setdefault(name_of(r), []).append(r["test_accuracy"])
+    means = [sum(values) / len(values) for values in found.values()]
+    everything = [value for values in found.values() for value in values]
     with plt.rc_context(STYLE | {"axes.grid.axis": "x"}):
-        figure, axis = plt.subplots(figsize=(6.4, 0.32 * len(rows) + 0.9))
-        names = [f"{name_of(r)}, seed {r['seed']}" for r in rows]
-        drawn = axis.barh(names, [r["test_accuracy"] for r in rows], color="#0072B2", height=0.65)
-        axis.bar_label(drawn, [f"{r['test_accuracy']:.2f}" for r in rows], fontsize=7, padding=2)
-        axis.axvline(full[0], color="#D55E00", linewidth=1)
+        figure, axis = plt.subplots(figsize=(6.4, 0.32 * len(found) + 0.9))
+        names = [
+            f"{name}{f' ({len(values)} seeds)' if len(values) > 1 else ''}" for name, values in found.items()
+        ]
+        drawn = axis.barh(names, means, color="#0072B2", height=0.65)
+        axis.bar_label(drawn, [f"{mean:.2f}" for mean in means], fontsize=7, padding=6)
+        for i, values in enumerate(found.values()):
+            if len(values) > 1:
+                axis.scatter(values, [i] * len(values), s=9, color="#000000", zorder=3)
+        axis.axvline(sum(found["fp32"]) / len(found["fp32"]), color="#D55E00", linewidth=1)
         axis.invert_yaxis()
-        axis.set_xlim(min(r["test_accuracy"] for r in rows) - 3, max(full) + 1.5)
-        axis.set_xlabel("accuracy on the test images, % (line: full precision)")
+        axis.set_xlim(min(everything) - 3, max(everything) + 1.5)
+        axis.set_xlabel("accuracy on the test images, % (line: full precision; dots: seeds)")
         return to_svg(figure, "accuracy")
 
 
