@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -65,11 +64,6 @@ def _float(network: Network, recipe: Recipe, images: Part) -> Classes:
     return np.concatenate(found)
 
 
-def _whole(network: Any, images: Part) -> Classes:
-    parts = [slice(start, start + 250) for start in range(0, len(images), 250)]
-    return np.concatenate([network.forward(images.images[part]).argmax(axis=1) for part in parts])
-
-
 def compare(run: str | Path, images: Part, errors: tuple[float, ...] = ERRORS) -> list[Row]:
     """float32, integers, and float32 with each of ``errors``; ``len(errors) + 2`` passes over the images.
 
@@ -82,7 +76,7 @@ def compare(run: str | Path, images: Part, errors: tuple[float, ...] = ERRORS) -
         raise InputError(f"{run}: no images to compare on, expected some")
     recipe, network, _ = load_run(run)
     first = _float(network, recipe, images)
-    found = {"float32": first, "integers": _whole(integer_network(run), images)}
+    found = {"float32": first, "integers": integer_network(run).classify(images.images)}
     for error in errors:
         _, network, _ = load_run(run)
         scaled(network, error)

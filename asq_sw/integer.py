@@ -57,6 +57,8 @@ MEAN_BITS = 4
 _INVERSE_BITS = 24
 _WIDE_MAX = (1 << (WIDE_BITS - 1)) - 1
 _ADAPTER_BITS = 16
+BATCH = 250
+"""Images at a time, where many are classified."""
 
 
 # -- arithmetic ------------------------------------------------------------------------------------------------
@@ -599,6 +601,11 @@ class IntegerNetwork:
             self.values = values
         result: Array = values[self.steps[-1].output].astype(np.int32)
         return result
+
+    def classify(self, images: Array) -> NDArray[np.int64]:
+        """Class of each image, uint8 (N, H, W, C), :data:`BATCH` at a time."""
+        parts = [self.forward(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
+        return np.concatenate([logits.argmax(axis=1) for logits in parts])
 
     def _step(
         self, step: Step, values: dict[str, Any], betas: dict[str, Array], keep: bool

@@ -283,6 +283,8 @@ def main(
     chosen = [known[n] for n in named] or list(points(quick))
     if clock_ns is not None and not liberty:
         raise InputError("--clock-ns without --liberty: rows of a node are all at its own clock")
+    if liberty and nodes:
+        raise InputError("--node with --liberty: expected one of them")
     if liberty:
         nodes = (name,)
         _cells(name, liberty)

@@ -65,19 +65,17 @@ def name_of(row: Row) -> str:
     return f"{row['quantizer']} {row['wbits']}/{row['abits']}{fraction}{start}{teacher}"
 
 
-def seeds(rows: Sequence[Row]) -> dict[str, list[float]]:
-    """Accuracies of the rows that were trained with several seeds, by name."""
+def by_name(rows: Sequence[Row]) -> dict[str, list[float]]:
+    """Accuracies of every row's seeds, by the row's name."""
     found: dict[str, list[float]] = {}
     for r in rows:
         found.setdefault(name_of(r), []).append(r["test_accuracy"])
-    return {name: values for name, values in found.items() if len(values) > 1}
+    return found
 
 
 def bars(rows: Sequence[Row]) -> str:
     """Mean accuracy of each row's seeds, every seed as a dot, full precision as a line."""
-    found: dict[str, list[float]] = {}
-    for r in rows:
-        found.setdefault(name_of(r), []).append(r["test_accuracy"])
+    found = by_name(rows)
     means = [sum(values) / len(values) for values in found.values()]
     everything = [value for values in found.values() for value in values]
     with plt.rc_context(STYLE | {"axes.grid.axis": "x"}):
@@ -107,7 +105,8 @@ def section(rows: Sequence[Row]) -> dict[str, Any]:
     )
     several = "; ".join(
         f"{name} {sum(values) / len(values):.2f} ({len(values)} seeds: {min(values):.2f} to {max(values):.2f})"
-        for name, values in seeds(rows).items()
+        for name, values in by_name(rows).items()
+        if len(values) > 1
     )
     epochs = rows[0]["epochs"]
     caption = (

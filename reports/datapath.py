@@ -13,7 +13,9 @@ import click
 
 from asq_sw.console import run
 from asq_sw.files import write_text
-from hw.synth.kinds import KINDS
+from hw.synth.kinds import KINDS, kind
+from hw.synth.library import load
+from hw.synth.polarity import full_adder
 from reports.tiles import ALL_CELLS, LARGE, NODES, SHAPE, carried, compared, label
 
 Row = Mapping[str, Any]
@@ -128,14 +130,24 @@ def line(r: Row) -> str:
     )
 
 
+def adder_and_gate(node: str) -> str:
+    """Areas of a node's smallest full adder and exclusive-or, um^2, as ``4.3 to 1.6``."""
+    cells = load(node)
+    adder = full_adder(cells)
+    assert adder is not None
+    gate = min(cell.area for cell in cells.cells.values() if kind(cell) == "exclusive-or")
+    return f"{adder.area:.2g} to {gate:.2g}"
+
+
 def kinds(rows: Sequence[Row]) -> list[str]:
     """Where the area goes, for the POST tile that the report names and the smallest int4 tile, at each node."""
     lines = [
         "", "## Where the area goes", "",
         "µm² per MAC by kind of cell: the POST tile with the least area times energy and the smallest int4 tile that meet the "
         "node's clock. int4 adds three more bits a product; POST selects and signs. So POST wins where a full adder is large "
-        "beside a gate of two inputs (nangate45: 4.3 to 1.6 µm² for an exclusive-or, sky130hd 20.0 to 8.8), and not "
-        "where it is small (asap7: 0.20 to 0.16, its inverted outputs for nothing). Full adders that ABC builds of gates, "
+        f"beside a gate of two inputs (nangate45: {adder_and_gate('nangate45')} µm² for an exclusive-or, sky130hd "
+        f"{adder_and_gate('sky130hd')}), and not "
+        f"where it is small (asap7: {adder_and_gate('asap7')}, its inverted outputs for nothing). Full adders that ABC builds of gates, "
         "where the cell is too slow for the clock, count as gates. asap7 is without its smallest drives (`xp`), as in "
         f"OpenROAD's flow; `{ALL_CELLS}` is with them, and POST's selection and signs are smaller.",
         "",

@@ -93,10 +93,6 @@ def _evaluate(path: Path, images: Any, data: Any, integer: bool, model: str | No
 
 
 def _integer(network: Any, images: Any) -> dict[str, Any]:
-    right = 0
-    for start in range(0, len(images), 250):
-        part = slice(start, start + 250)
-        logits = network.forward(images.images[part])
-        right += int((logits.argmax(axis=1) == images.labels[part]).sum())
+    right = int((network.classify(images.images) == images.labels).sum())
     bits = max((2 * bound + 1).bit_length() for bound in network.bounds.values())
     return {"arithmetic": "integer", "accuracy": 100 * right / len(images), "accumulator_bits": bits}

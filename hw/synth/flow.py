@@ -28,6 +28,7 @@ from hw.synth.netlist import Netlist, from_yosys
 from hw.synth.timing import Timing, analyze
 
 TOP = "top"
+_SAVE = "design -save gates"
 
 # The carry of an adder, one bit after the other. Its name sorts before Yosys's own (Brent-Kung), so it is
 # tried first.
@@ -191,7 +192,12 @@ def to_gates(folder: str, start: list[str], adder: str, library: Library) -> lis
         polarity.place(data, inverting)
         cut.write_text(json.dumps(data), encoding="utf-8")
         commands = [f"libcache -scl -dir {folder}", f"read_json {cut}"]
-    return [*commands, f"dfflibmap -liberty {folder}/cells.lib", "opt"]
+    return [*commands, *_flipflops(folder)]
+
+
+def _flipflops(folder: str) -> list[str]:
+    """Commands from Yosys's flip-flops to the library's."""
+    return [f"dfflibmap -liberty {folder}/cells.lib", "opt"]
 
 
 def _mapping(folder: str, recipe: str, script: str, clock_ns: float) -> list[str]:
@@ -260,7 +266,7 @@ def synthesize(
 def _flow_text(library: Library) -> str:
     """What the flow does to a design with this library."""
     words = [front("", multiplier, "kept") for multiplier in _MULTIPLIERS]
-    ends = ["dfflibmap -liberty /cells.lib", "opt", "design -save gates"]
+    ends = [*_flipflops(""), _SAVE]
     styles = [gates("", adder) + ends for adder in (*_ADDERS, *_CELL_ADDERS)]
     text = json.dumps([words, styles, _mapping("", "", "", 1.0), _SCRIPTS, _RIPPLE])
     return text + inspect.getsource(polarity) if polarity.inverting(library) else text
@@ -284,7 +290,7 @@ def _run(
                 start = to_gates(name, front(name, style[0], keep), style[1], library)
             except RuntimeError as failed:
                 return [str(failed)]
-            start.append("design -save gates")
+            start.append(_SAVE)
             try:
                 run_yosys(start + [line for mapping in mappings for line in mapping])
                 return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hw.synth.boolean import parse, truth_table
 from hw.synth.library import Cell
 from hw.synth.netlist import Netlist
+from hw.synth.polarity import is_full_adder
 
 KINDS = ("registers", "full adders", "exclusive-or", "inverters and buffers", "other gates")
 
@@ -13,6 +14,8 @@ def kind(cell: Cell) -> str:
     """One of :data:`KINDS`; adders that ABC builds of gates are gates."""
     if cell.flipflop is not None:
         return "registers"
+    if is_full_adder(cell):
+        return "full adders"
     pins = list(cell.inputs)
     if len(pins) == 1:
         return "inverters and buffers"
@@ -21,10 +24,7 @@ def kind(cell: Cell) -> str:
     }
     parity = sum(1 << i for i in range(2 ** len(pins)) if i.bit_count() % 2)
     inverted = parity ^ (2**2 ** len(pins) - 1)
-    odd = bool(tables & {parity, inverted})
-    if odd and len(tables) == 2:
-        return "full adders" if len(pins) == 3 else "other gates"
-    return "exclusive-or" if odd else "other gates"
+    return "exclusive-or" if tables <= {parity, inverted} else "other gates"
 
 
 def area_by_kind(netlist: Netlist) -> dict[str, float]:

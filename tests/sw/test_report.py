@@ -184,7 +184,7 @@ def test_rows_of_several_seeds_are_averaged() -> None:
         row,
         row | {"seed": "1", "test_accuracy": 88.5},
     ]
-    assert accuracy.seeds(rows) == {"asq-post 4/4": [87.5, 88.5]}
+    assert accuracy.by_name(rows) == {"fp32": [88.0], "asq-post 4/4": [87.5, 88.5]}
     caption = accuracy.section(rows)["blocks"][0]["caption"]
     assert "asq-post 4/4 88.00 (2 seeds: 87.50 to 88.50)" in caption
     assert "several" not in accuracy.section(rows[:2])["blocks"][0]["caption"]
