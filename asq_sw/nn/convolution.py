@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from asq_sw.nn import depthwise, reference
 from asq_sw.nn.memory import aligned
-from asq_sw.nn.microkernels import LANES, make_convolve, make_correlate
+from asq_sw.nn.microkernels import LANES, copy, make_convolve, make_correlate
 
 Array = NDArray[Any]
 
@@ -110,13 +110,14 @@ def _fill(x, first, channels, top, places, scratch):
             row = top + y
             if row < 0 or row >= scratch.shape[1]:
                 continue
+            source = x.ctypes.data + 4 * (y * x.shape[1] * x.shape[2] + start)
+            target = scratch.ctypes.data + 64 * (block * scratch.shape[1] + row) * scratch.shape[2]
             for j in range(x.shape[1]):
                 place = places[j]
                 if place < 0:
                     continue
                 if count == 16:
-                    for c in range(16):
-                        scratch[block, row, place, c] = x[y, j, start + c]
+                    copy(source + 4 * j * x.shape[2], target + 64 * place)
                 else:
                     for c in range(count):
                         scratch[block, row, place, c] = x[y, j, start + c]

@@ -20,6 +20,8 @@ from numba.extending import intrinsic
 
 LANES = 16
 """Channels in a block, float32 values in a vector."""
+_CHANNELS = 4
+"""Channels of a block that the body of a convolution's innermost loop holds."""
 
 _I64 = ir.IntType(64)
 _I32 = ir.IntType(32)
@@ -74,6 +76,19 @@ def _end_loop(builder: Any, loop: tuple[Any, Any, Any], count: Any) -> None:
     builder.position_at_end(leave)
 
 
+@intrinsic
+def copy(typingctx, source, target):
+    """Copy :data:`LANES` float32 values from one address to another, int64."""
+    signature = types.void(types.int64, types.int64)
+
+    def codegen(context, builder, signature, args):
+        value = _load(builder, args[0], 0, _VECTOR)
+        builder.store(value, builder.inttoptr(args[1], _VECTOR.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
 def make_convolve(pixels: int, vectors: int) -> Any:
     """A function that makes ``pixels`` x ``vectors * LANES`` outputs, with all their sums in registers.
 
@@ -104,12 +119,17 @@ def make_convolve(pixels: int, vectors: int) -> Any:
             )
             source = _address(builder, x, builder.load(offset_at))
             weight = _address(builder, weights, builder.mul(loop[2], _I64(LANES * vectors * LANES)))
-            for c in range(LANES):
+            # A loop, not all channels in a row: LLVM would hoist their loads until it runs out of registers.
+            inner = _loop(builder, _I64(LANES // _CHANNELS), "channel")
+            source = _address(builder, source, builder.mul(inner[2], _I64(_CHANNELS)))
+            weight = _address(builder, weight, builder.mul(inner[2], _I64(_CHANNELS * vectors * LANES)))
+            for c in range(_CHANNELS):
                 w = [_load(builder, weight, (c * vectors + v) * LANES, _VECTOR) for v in range(vectors)]
                 for p in range(pixels):
                     value = _splat(builder, _load(builder, source, p * LANES + c, _F32))
                     for v in range(vectors):
                         builder.store(builder.call(fma, [value, w[v], builder.load(sums[p][v])]), sums[p][v])
+            _end_loop(builder, inner, _I64(LANES // _CHANNELS))
             _end_loop(builder, loop, terms)
 
             whole = builder.icmp_signed(">=", lanes, _I64(vectors * LANES))
