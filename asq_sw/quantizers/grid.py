@@ -30,19 +30,21 @@ def _nearest(w, out, scale, thresholds, levels):
     Level by level over a block, so that the compare and the select run on vectors. ``levels``: magnitudes
     from 0 on, ``thresholds``: the midpoints between them.
     """
-    bad = 0
     zero = w.dtype.type(0)
+    bad = 0
+    for i in range(w.size):
+        bad += w[i] - w[i] != zero
     for start in range(0, w.size, _BLOCK):
-        stop = min(start + _BLOCK, w.size)
-        for i in range(start, stop):
-            out[i] = zero
-            bad += w[i] - w[i] != zero
+        # Views: with one index into the whole, LLVM would not run a block on vectors.
+        values, result = w[start : start + _BLOCK], out[start : start + _BLOCK]
+        for i in range(values.size):
+            result[i] = zero
         for k in range(thresholds.size):
             threshold, value = thresholds[k] * scale, levels[k + 1] * scale
-            for i in range(start, stop):
-                out[i] = value if abs(w[i]) > threshold else out[i]
-        for i in range(start, stop):
-            out[i] = out[i] if w[i] >= zero else zero - out[i]
+            for i in range(values.size):
+                result[i] = value if abs(values[i]) > threshold else result[i]
+        for i in range(values.size):
+            result[i] = result[i] if values[i] >= zero else zero - result[i]
     return bad
 
 
