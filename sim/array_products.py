@@ -93,7 +93,7 @@ def pack_weights(codes, even, odd, two, terms, out, sums):
 
 @njit(cache=True, parallel=True)
 def multiply(left, weights, offsets, lanes, tiles, correction, threads, sums, out):
-    """``out`` (m, n) int64 from packed operands; ``sums`` int32 (threads, 32, lanes) is scratch."""
+    """``out`` (m, n) int64 from packed operands; ``sums`` int32 (threads, 2 * ROWS, lanes) is scratch."""
     pairs = left.shape[0] // _PAIR
     width, terms = left.shape[1], offsets.size
     for thread in prange(threads):

@@ -1,8 +1,8 @@
 """A layer of the integer network in bytes: quantize, convolve, requantize, image by image in the cache.
 
 Codes, and with the sqrt(2) grids their table entries beside them, are laid out as unsigned bytes, one image at a
-time, in a scratch with the zero padding around it; :mod:`asq_sw.nn.int8_microkernels` multiplies sixteen output
-pixels by sixteen or 32 filters at once, sums in int32; the sums are requantized while they are still in the
+time, in a scratch with the zero padding around it; :mod:`asq_sw.nn.int8_microkernels` multiplies eight or sixteen
+output pixels by sixteen or 32 filters at once, sums in int32; the sums are requantized while they are still in the
 cache. Nothing is rounded, so the result is that of :mod:`asq_sw.integer`'s float products, bit for bit.
 
 Signed operands are stored 128 higher, and 128 times the sum of a filter's weights is taken from its sums.
@@ -310,7 +310,7 @@ class Int8Convolution:
         return bool(sum(np.abs(w).reshape(len(w), -1).sum(axis=1) for w in weights).max() * 255 < 1 << 31)
 
     def _segments(self, size: int) -> tuple[Array, Array]:
-        """(first byte of each segment of 16 pixels, sums' row of each output pixel)."""
+        """(first byte of each segment of :data:`ROWS` pixels, sums' row of each output pixel)."""
         w = self.window
         rows, columns = w.output
         (sy, sx), pitch = w.stride, self.pitch // size

@@ -1,8 +1,10 @@
-"""Products of bytes in LLVM vector code: sixteen rows of unsigned bytes by signed weights, summed in int32.
+"""Products of bytes in LLVM vector code: rows of unsigned bytes by signed weights, summed in int32.
 
 What the processor has decides, when the code is compiled, how it is done (:func:`kind`): matrix tiles (Intel
 AMX, 16 x 64 by 64 x 16 bytes an instruction) or dot products of four bytes a lane (AVX-512 VNNI). Both are
 exact, so both give the same bits; without either, callers take another way.
+
+Numba's cache does not see a change here: the files that use these functions must change with it.
 
 Sources: Intel 64 and IA-32 Architectures Software Developer's Manual, TDPBUSD and VPDPBUSD; Linux,
 Documentation/arch/x86/xstate.rst (ARCH_REQ_XCOMP_PERM), for the permission that a process needs for tiles.
@@ -22,12 +24,9 @@ from numba.core import cgutils
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
-ROWS = 16
-"""Rows of bytes that are multiplied at once."""
-DEPTH = 64
-"""Bytes of a row that one step multiplies."""
 LANES = 16
 """Columns of weights in a block."""
+_TILE_ROWS, _TILE_BYTES = 16, 64
 
 _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 _BYTES = _I8.as_pointer()
@@ -47,12 +46,16 @@ def kind() -> str | None:
     return "vnni" if {"+avx512f", "+avx512vnni"} <= features else None
 
 
+ROWS, DEPTH = (_TILE_ROWS, _TILE_BYTES) if kind() == "amx" else (8, 32)
+"""Rows of bytes that are multiplied at once, and bytes of a row that one step multiplies."""
+
+
 def tile_configuration() -> Any:
     """What LDTILECFG reads: palette 1, every tile 16 rows of 64 bytes; uint8 (64,)."""
     held = np.zeros(64, np.uint8)
     held[0] = 1
-    held[16:32].view(np.uint16)[:] = DEPTH
-    held[48:56] = ROWS
+    held[16:32].view(np.uint16)[:] = _TILE_BYTES
+    held[48:56] = _TILE_ROWS
     return held
 
 
@@ -141,49 +144,51 @@ def _amx(builder: Any, args: Any, blocks: int) -> None:
 
 def _vnni(builder: Any, args: Any, blocks: int) -> None:
     first, second, stride, offsets, terms, weights, out, out_2, out_stride = args
-    at_once = 8
+    pairs = [(first, out), (second, out_2)]
+    # Sixteen sums are on their way at once, which covers an instruction's latency: all rows of one block
+    # together, or half the rows of two.
+    for group in [pairs] if blocks == 1 else [pairs[:1], pairs[1:]]:
+        _dots(builder, group, stride, offsets, terms, weights, out_stride, blocks)
+
+
+def _dots(
+    builder: Any, group: Any, stride: Any, offsets: Any, terms: Any, weights: Any, out_stride: Any, blocks: int
+) -> None:
+    """All terms of ``group``, (first row's address, first sum's address) each of :data:`ROWS` rows."""
     kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
     dot = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.vpdpbusd.512")
-    zeros = ir.Constant(_VECTOR, None)
     spread = ir.Constant(_VECTOR, [0] * LANES)
-    for base, goal in ((first, out), (second, out_2)):
-        for row in range(0, ROWS, at_once):
-            sums = [
-                [cgutils.alloca_once(builder, _VECTOR) for _ in range(blocks)] for _ in range(at_once)
-            ]  # promoted to registers
-            for held in sums:
-                for one in held:
-                    builder.store(zeros, one)
-            start = builder.add(base, builder.mul(stride, _I64(row)))
-            loop = _counted(builder, terms, "term")
-            source = builder.add(start, _offset(builder, offsets, loop[2]))
-            weight = builder.add(weights, builder.mul(loop[2], _I64(blocks * DEPTH * LANES)))
-            inner = _counted(builder, _I64(DEPTH // 4), "four")
-            by_four = builder.mul(inner[2], _I64(4))
-            line = builder.add(weight, builder.mul(inner[2], _I64(4 * LANES)))
-            w = [
-                builder.load(
-                    builder.inttoptr(builder.add(line, _I64(block * DEPTH * LANES)), _VECTOR.as_pointer()),
-                    align=4,
-                )
-                for block in range(blocks)
-            ]
-            for p in range(at_once):
-                place = builder.add(builder.add(source, builder.mul(stride, _I64(p))), by_four)
-                four = builder.load(builder.inttoptr(place, _I32.as_pointer()), align=1)
-                one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), four, _I32(0))
-                value = builder.shuffle_vector(one, ir.Constant(_VECTOR, ir.Undefined), spread)
-                for block in range(blocks):
-                    held = sums[p][block]
-                    builder.store(builder.call(dot, [builder.load(held), value, w[block]]), held)
-            _close(builder, inner, _I64(DEPTH // 4))
-            _close(builder, loop, terms)
-            for p in range(at_once):
-                line = builder.add(goal, builder.mul(out_stride, _I64(row + p)))
-                for block in range(blocks):
-                    place = builder.add(line, _I64(block * LANES * 4))
-                    pointer = builder.inttoptr(place, _VECTOR.as_pointer())
-                    builder.store(builder.load(sums[p][block]), pointer, align=4)
+    rows = [(base, goal, row) for base, goal in group for row in range(ROWS)]
+    sums = [[cgutils.alloca_once(builder, _VECTOR) for _ in range(blocks)] for _ in rows]  # become registers
+    for held in sums:
+        for one in held:
+            builder.store(ir.Constant(_VECTOR, None), one)
+    loop = _counted(builder, terms, "term")
+    at = _offset(builder, offsets, loop[2])
+    weight = builder.add(weights, builder.mul(loop[2], _I64(blocks * DEPTH * LANES)))
+    inner = _counted(builder, _I64(DEPTH // 4), "four")
+    at = builder.add(at, builder.mul(inner[2], _I64(4)))
+    line = builder.add(weight, builder.mul(inner[2], _I64(4 * LANES)))
+    w = [
+        builder.load(
+            builder.inttoptr(builder.add(line, _I64(block * DEPTH * LANES)), _VECTOR.as_pointer()), align=4
+        )
+        for block in range(blocks)
+    ]
+    for held, (base, _, row) in zip(sums, rows, strict=True):
+        place = builder.add(builder.add(base, at), builder.mul(stride, _I64(row)))
+        four = builder.load(builder.inttoptr(place, _I32.as_pointer()), align=1)
+        one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), four, _I32(0))
+        value = builder.shuffle_vector(one, ir.Constant(_VECTOR, ir.Undefined), spread)
+        for block in range(blocks):
+            builder.store(builder.call(dot, [builder.load(held[block]), value, w[block]]), held[block])
+    _close(builder, inner, _I64(DEPTH // 4))
+    _close(builder, loop, terms)
+    for held, (_, goal, row) in zip(sums, rows, strict=True):
+        line = builder.add(goal, builder.mul(out_stride, _I64(row)))
+        for block in range(blocks):
+            pointer = builder.inttoptr(builder.add(line, _I64(block * LANES * 4)), _VECTOR.as_pointer())
+            builder.store(builder.load(held[block]), pointer, align=4)
 
 
 def make_products(blocks: int) -> Any:
@@ -192,10 +197,10 @@ def make_products(blocks: int) -> Any:
     ``f(first, second, stride, offsets, terms, weights, out, out_2, out_stride)``, int64, all but the strides and
     ``terms`` addresses: for both ``first`` and ``second``, row r and lane l, the sum over t < terms and
     i < :data:`DEPTH` of ``first[r * stride + offsets[t] + i]`` (unsigned bytes) times
-    ``weights[((t * blocks + l // 16) * 16 + i // 4) * 64 + l % 16 * 4 + i % 4]`` (signed bytes) is stored at
+    ``weights[((t * blocks + l // 16) * DEPTH // 4 + i // 4) * 64 + l % 16 * 4 + i % 4]`` (signed bytes) is stored at
     ``out[r * out_stride + 4 * l]`` (int32). Strides are in bytes.
 
-    Cost: 4 ``blocks`` tile products a pair of terms (16 cycles each), or 32 ``blocks`` dot products a term.
+    Cost: 2 ``blocks`` tile products a term (16 cycles each), or ``4 DEPTH blocks`` dot products.
     """
 
     @intrinsic
