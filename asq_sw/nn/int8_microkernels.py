@@ -153,7 +153,7 @@ def _vnni(builder: Any, args: Any, blocks: int) -> None:
 
 def _dots(
     builder: Any, group: Any, stride: Any, offsets: Any, terms: Any, weights: Any, out_stride: Any, blocks: int
-) -> None:
+) -> None:  # fmt: skip
     """All terms of ``group``, (first row's address, first sum's address) each of :data:`ROWS` rows."""
     kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
     dot = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.vpdpbusd.512")
