@@ -64,41 +64,62 @@ def _apply(y, scale, shift, other, limit, out):
 
 
 @njit(cache=True, parallel=True)
-def _gradient_sums(grad, out, y, pixels, limit, sums):
-    """``sums`` (parts, 2, W * C): of g, the gradient behind the ReLU, and of g * (y - pixels)."""
+def _gradient_sums(grad, out, y, scale, shift, pixels, limit, sums):
+    """``sums`` (parts, 2, W * C): of g, the gradient behind the ReLU, and of g * (y - pixels).
+
+    ``out`` tells where the ReLU passes; of no samples: ``y * scale + shift`` does, which spares reading a map.
+    """
     zero, six = y.dtype.type(0), y.dtype.type(6)
     low = zero if limit != 0 else y.dtype.type(-np.inf)
     high = six if limit == 2 else y.dtype.type(np.inf)
+    given = out.shape[0] > 0
     for part in prange(sums.shape[0]):
         first, second = sums[part, 0], sums[part, 1]
         first[:] = 0
         second[:] = 0
         for n in range(part * _SAMPLES, min((part + 1) * _SAMPLES, y.shape[0])):
             for h in range(y.shape[1]):
-                g, a, row = grad[n, h], out[n, h], y[n, h]
-                for i in range(row.size):
-                    v = g[i] if (a[i] > low) & (a[i] < high) else zero
-                    first[i] += v
-                    second[i] += v * (row[i] - pixels[i])
+                g, row = grad[n, h], y[n, h]
+                if given:
+                    a = out[n, h]
+                    for i in range(row.size):
+                        v = g[i] if (a[i] > low) & (a[i] < high) else zero
+                        first[i] += v
+                        second[i] += v * (row[i] - pixels[i])
+                else:
+                    for i in range(row.size):
+                        made = row[i] * scale[i] + shift[i]
+                        v = g[i] if (made > low) & (made < high) else zero
+                        first[i] += v
+                        second[i] += v * (row[i] - pixels[i])
 
 
 @njit(cache=True, parallel=True)
-def _gradient(grad, out, y, scale, slope, shift, limit, dy, passed):
-    """``dy = g * scale + y * slope + shift``; ``passed`` (of no samples: not kept) gets g."""
+def _gradient(grad, out, y, scale, shift, slope, constant, limit, dy, passed):
+    """``dy = g * scale + y * slope + constant``; ``passed`` (of no samples: not kept) gets g.
+
+    ``out`` and ``shift`` as in :func:`_gradient_sums`.
+    """
     zero, six = y.dtype.type(0), y.dtype.type(6)
     low = zero if limit != 0 else y.dtype.type(-np.inf)
     high = six if limit == 2 else y.dtype.type(np.inf)
-    keeps = passed.shape[0] > 0
+    keeps, given = passed.shape[0] > 0, out.shape[0] > 0
     for n in prange(y.shape[0]):
         for h in range(y.shape[1]):
-            g, a, row, result = grad[n, h], out[n, h], y[n, h], dy[n, h]
+            g, row, result = grad[n, h], y[n, h], dy[n, h]
             # Two loops over a row that stays in the cache: one with all arrays would not run on vectors.
-            for i in range(row.size):
-                result[i] = g[i] if (a[i] > low) & (a[i] < high) else zero
+            if given:
+                a = out[n, h]
+                for i in range(row.size):
+                    result[i] = g[i] if (a[i] > low) & (a[i] < high) else zero
+            else:
+                for i in range(row.size):
+                    made = row[i] * scale[i] + shift[i]
+                    result[i] = g[i] if (made > low) & (made < high) else zero
             if keeps:
                 passed[n, h, :] = result
             for i in range(row.size):
-                result[i] = result[i] * scale[i] + (row[i] * slope[i] + shift[i])
+                result[i] = result[i] * scale[i] + (row[i] * slope[i] + constant[i])
 
 
 def _rows(x: Array) -> Array:
@@ -153,16 +174,10 @@ class BatchNorm:
         out = np.empty_like(y) if out is None else out
         to = y.dtype
         rest = np.empty((0, 1, 1), to) if other is None else _rows(other)
-        _apply(
-            rows,
-            np.tile(scale.astype(to), repeat),
-            np.tile(shift.astype(to), repeat),
-            rest,
-            self.limit,
-            _rows(out),
-        )
+        by, plus = np.tile(scale.astype(to), repeat), np.tile(shift.astype(to), repeat)
+        _apply(rows, by, plus, rest, self.limit, _rows(out))
         if training:
-            self._saved = (y, out, mean, inverse, other is not None)
+            self._saved = (y, None if other is None else out, mean, inverse, by, plus)
         return out
 
     def _statistics(self, rows: Array, state: dict[str, Array], repeat: int) -> tuple[Array, Array]:
@@ -197,20 +212,24 @@ class BatchNorm:
         -------
         dL/dy, and the gradients of ``weight`` and ``bias``.
         """
-        y, a, mean, inverse, _ = self._saved
+        y, a, mean, inverse, by, plus = self._saved
         self._saved = None
         rows, to = _rows(y), y.dtype
+        none = np.empty((0, 1, 1), to)
+        result = none if a is None else _rows(a)
         repeat = rows.shape[2] // len(mean)
         sums = np.empty((-(-len(rows) // _SAMPLES), 2, rows.shape[2]), to)
-        _gradient_sums(_rows(grad), _rows(a), rows, np.tile(mean.astype(to), repeat), self.limit, sums)
+        _gradient_sums(
+            _rows(grad), result, rows, by, plus, np.tile(mean.astype(to), repeat), self.limit, sums
+        )
         total, weighted = sums.sum(axis=0, dtype=np.float64).reshape(2, repeat, -1).sum(axis=1)
         count = len(rows) * rows.shape[1] * repeat
         # dy = gamma * inverse * (g - mean(g) - x_hat * mean(g x_hat)), x_hat = (y - mean) * inverse
         scale = state["weight"] * inverse
         slope = -scale * inverse**2 * weighted / count
-        shift = -scale * total / count - slope * mean
+        constant = -scale * total / count - slope * mean
         out = np.empty_like(y) if out is None else out
-        numbers = (np.tile(v.astype(to), repeat) for v in (scale, slope, shift))
-        rest = np.empty((0, 1, 1), to) if passed is None else _rows(passed)
-        _gradient(_rows(grad), _rows(a), rows, *numbers, self.limit, _rows(out), rest)
+        numbers = (np.tile(v.astype(to), repeat) for v in (slope, constant))
+        rest = none if passed is None else _rows(passed)
+        _gradient(_rows(grad), result, rows, by, plus, *numbers, self.limit, _rows(out), rest)
         return out, {"weight": (weighted * inverse).astype(to), "bias": total.astype(to)}
