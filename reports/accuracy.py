@@ -46,9 +46,10 @@ def taught(row: Row) -> bool:
     return row.get("teacher") not in (None, "", "0.0")
 
 
-def carried() -> list[dict[str, Any]]:
-    """The rows of ``reports/data/accuracy.csv``, made by ``python -m asq_sw.table``."""
-    text = (files("reports") / "data" / "accuracy.csv").read_text(encoding="utf-8")
+def carried(longer: bool = False) -> list[dict[str, Any]]:
+    """The rows of ``reports/data/accuracy.csv``, made by ``python -m asq_sw.table``; or those of more epochs."""
+    name = "accuracy_longer.csv" if longer else "accuracy.csv"
+    text = (files("reports") / "data" / name).read_text(encoding="utf-8")
     return [
         row | {"test_accuracy": float(row["test_accuracy"]), "seconds": float(row["seconds"])}
         for row in csv.DictReader(io.StringIO(text))
@@ -95,8 +96,62 @@ def bars(rows: Sequence[Row]) -> str:
         return to_svg(figure, "accuracy")
 
 
-def section(rows: Sequence[Row]) -> dict[str, Any]:
-    """Title, figure and table."""
+def by_epochs(rows: Sequence[Row]) -> dict[str, dict[int, float]]:
+    """Mean accuracy of the seeds by epochs, of the rows that were trained for several numbers of them."""
+    found: dict[str, dict[int, list[float]]] = {}
+    for r in rows:
+        found.setdefault(name_of(r), {}).setdefault(int(r["epochs"]), []).append(r["test_accuracy"])
+    return {
+        name: {epochs: sum(v) / len(v) for epochs, v in sorted(held.items())}
+        for name, held in found.items()
+        if len(held) > 1
+    }
+
+
+def against_epochs(found: Mapping[str, Mapping[int, float]]) -> str:
+    """A line per row."""
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+        for name, held in found.items():
+            axis.plot(list(held), list(held.values()), marker="o", markersize=4, label=name)
+        axis.set_xticks(sorted({epochs for held in found.values() for epochs in held}))
+        axis.set_xlabel("epochs, on a schedule of that length")
+        axis.set_ylabel("accuracy on the test images, %")
+        figure.legend(loc="outside right upper", fontsize=7)
+        return to_svg(figure, "accuracy-epochs")
+
+
+def _longer(rows: Sequence[Row], longer: Sequence[Row]) -> list[dict[str, Any]]:
+    found = by_epochs([*rows, *longer])
+    if "fp32" not in found:
+        return []
+    gaps = []
+    for name, held in found.items():
+        at = [n for n in held if n in found["fp32"]]
+        if name != "fp32" and len(at) > 1:
+            told = ", ".join(f"{held[n] - found['fp32'][n]:+.2f} at {n} epochs" for n in at)
+            gaps.append(f"{name} {told}")
+    caption = (
+        "The same rows trained for longer, each with a cosine schedule of that many epochs; means of the seeds there "
+        f"are. Against full precision trained for as long: {'; '.join(gaps)}."
+    )
+    source = "Trained here: python -m asq_sw.table --epochs N."
+    table = [
+        [name_of(r), r["epochs"], r["seed"], f"{r['test_accuracy']:.2f}", f"{r['seconds'] / 60:.0f}", r["command"]]
+        for r in longer
+    ]  # fmt: skip
+    header = ["weights/activations", "epochs", "seed", "test %", "minutes", "command"]
+    return [
+        {"svg": against_epochs(found), "name": "Accuracy by epochs", "caption": caption, "source": source},
+        {
+            "svg": "", "name": "The longer rows", "header": header, "rows": table,
+            "caption": "Rates and the rest as in the table above.", "source": source,
+        },
+    ]  # fmt: skip
+
+
+def section(rows: Sequence[Row], longer: Sequence[Row]) -> dict[str, Any]:
+    """Title, figures and tables; ``longer``: the rows of more epochs."""
     full = next(r["test_accuracy"] for r in rows if r["quantizer"] == "fp32")
     others = ", ".join(
         f"{name_of(r)} {r['test_accuracy'] - full:+.2f}"
@@ -131,5 +186,6 @@ def section(rows: Sequence[Row]) -> dict[str, Any]:
                 "svg": "", "name": "Accuracy, row by row", "header": header, "rows": table,
                 "caption": "Minutes are those of a machine that did other work as well.", "source": source,
             },
+            *_longer(rows, longer),
         ],
     }  # fmt: skip

@@ -54,9 +54,10 @@ def build(
         "tiles": tiles.carried(),
         "tiles_trained": tiles.carried(trained=True),
         "accuracy": accuracy.carried(),
+        "accuracy_longer": accuracy.carried(longer=True),
         "energy_sources": sources(Accelerator(node=options.node)),
     }
-    names = ["units", "totals", "layers", "sqnr", "tiles", "tiles_trained", "accuracy"]
+    names = ["units", "totals", "layers", "sqnr", "tiles", "tiles_trained", "accuracy", "accuracy_longer"]
     if whole:
         more = full.collect(options, step, units)
         data |= more

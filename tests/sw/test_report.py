@@ -185,6 +185,14 @@ def test_rows_of_several_seeds_are_averaged() -> None:
         row | {"seed": "1", "test_accuracy": 88.5},
     ]
     assert accuracy.by_name(rows) == {"fp32": [88.0], "asq-post 4/4": [87.5, 88.5]}
-    caption = accuracy.section(rows)["blocks"][0]["caption"]
+    caption = accuracy.section(rows, [])["blocks"][0]["caption"]
     assert "asq-post 4/4 88.00 (2 seeds: 87.50 to 88.50)" in caption
-    assert "several" not in accuracy.section(rows[:2])["blocks"][0]["caption"]
+    assert "several" not in accuracy.section(rows[:2], [])["blocks"][0]["caption"]
+    # Rows of more epochs are compared with full precision of as many.
+    longer = [r | {"epochs": "12", "test_accuracy": r["test_accuracy"] + 0.5} for r in rows[:2]]
+    assert accuracy.by_epochs(rows + longer) == {
+        "fp32": {6: 88.0, 12: 88.5},
+        "asq-post 4/4": {6: 88.0, 12: 88.0},
+    }
+    caption = accuracy.section(rows, longer)["blocks"][2]["caption"]
+    assert "asq-post 4/4 +0.00 at 6 epochs, -0.50 at 12 epochs" in caption
