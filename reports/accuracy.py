@@ -152,22 +152,21 @@ def _longer(rows: Sequence[Row], longer: Sequence[Row]) -> list[dict[str, Any]]:
 
 def section(rows: Sequence[Row], longer: Sequence[Row]) -> dict[str, Any]:
     """Title, figures and tables; ``longer``: the rows of more epochs."""
-    full = next(r["test_accuracy"] for r in rows if r["quantizer"] == "fp32")
+    found = by_name(rows)
+    means = {name: sum(values) / len(values) for name, values in found.items()}
+    full = means["fp32"]
     others = ", ".join(
-        f"{name_of(r)} {r['test_accuracy'] - full:+.2f}"
-        for r in rows
-        if r["quantizer"] != "fp32" and r["seed"] == "0"
+        f"{name} {mean - full:+.2f}{f' (seeds: {len(found[name])})' if len(found[name]) > 1 else ''}"
+        for name, mean in means.items()
+        if name != "fp32"
     )
-    several = "; ".join(
-        f"{name} {sum(values) / len(values):.2f} ({len(values)} seeds: {min(values):.2f} to {max(values):.2f})"
-        for name, values in by_name(rows).items()
-        if len(values) > 1
-    )
+    spread = max(max(values) - min(values) for values in found.values())
     epochs = rows[0]["epochs"]
     caption = (
         f"ResNet-20 on CIFAR-10 as JPEG, each row {epochs} epochs from one full-precision network that was fine-tuned on "
-        f"the same images; full precision trained on alike reaches {full:.2f}%. Points against it, seed 0: {others}. "
-        + (f"Means of several seeds: {several}. " if several else "")
+        f"the same images; full precision trained on alike reaches {full:.2f}% (seeds: {len(found['fp32'])}). Points "
+        f"against it: {others}. "
+        + (f"Seeds of one row differ by up to {spread:.2f} points. " if spread else "")
         + "2 and 3 bits have larger learning rates (each row's command has its own); fitted scales begin at the least "
         f"squared error. {epochs} epochs are few, and a row of one seed says little about tenths of a point; rows not here yet are "
         "those that nobody has trained yet."

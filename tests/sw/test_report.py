@@ -186,8 +186,9 @@ def test_rows_of_several_seeds_are_averaged() -> None:
     ]
     assert accuracy.by_name(rows) == {"fp32": [88.0], "asq-post 4/4": [87.5, 88.5]}
     caption = accuracy.section(rows, [])["blocks"][0]["caption"]
-    assert "asq-post 4/4 88.00 (2 seeds: 87.50 to 88.50)" in caption
-    assert "several" not in accuracy.section(rows[:2], [])["blocks"][0]["caption"]
+    assert "reaches 88.00% (seeds: 1). Points against it: asq-post 4/4 +0.00 (seeds: 2). " in caption
+    assert "differ by up to 1.00 points" in caption
+    assert "differ" not in accuracy.section(rows[:2], [])["blocks"][0]["caption"]
     # Rows of more epochs are compared with full precision of as many.
     longer = [r | {"epochs": "12", "test_accuracy": r["test_accuracy"] + 0.5} for r in rows[:2]]
     assert accuracy.by_epochs(rows + longer) == {
