@@ -97,15 +97,16 @@ def bars(rows: Sequence[Row]) -> str:
 
 
 def by_epochs(rows: Sequence[Row]) -> dict[str, dict[int, float]]:
-    """Mean accuracy of the seeds by epochs, of the rows that were trained for several numbers of them."""
-    found: dict[str, dict[int, list[float]]] = {}
+    """Mean accuracy by epochs, of the rows trained for several numbers of them and over the seeds that all have."""
+    found: dict[str, dict[int, dict[str, float]]] = {}
     for r in rows:
-        found.setdefault(name_of(r), {}).setdefault(int(r["epochs"]), []).append(r["test_accuracy"])
-    return {
-        name: {epochs: sum(v) / len(v) for epochs, v in sorted(held.items())}
-        for name, held in found.items()
-        if len(held) > 1
-    }
+        found.setdefault(name_of(r), {}).setdefault(int(r["epochs"]), {})[r["seed"]] = r["test_accuracy"]
+    means: dict[str, dict[int, float]] = {}
+    for name, held in found.items():
+        seeds = set.intersection(*(set(values) for values in held.values()))
+        if len(held) > 1 and seeds:
+            means[name] = {n: sum(held[n][s] for s in seeds) / len(seeds) for n in sorted(held)}
+    return means
 
 
 def against_epochs(found: Mapping[str, Mapping[int, float]]) -> str:
@@ -132,8 +133,8 @@ def _longer(rows: Sequence[Row], longer: Sequence[Row]) -> list[dict[str, Any]]:
             told = ", ".join(f"{held[n] - found['fp32'][n]:+.2f} at {n} epochs" for n in at)
             gaps.append(f"{name} {told}")
     caption = (
-        "The same rows trained for longer, each with a cosine schedule of that many epochs; means of the seeds there "
-        f"are. Against full precision trained for as long: {'; '.join(gaps)}."
+        "The same rows trained for longer, each with a cosine schedule of that many epochs; the same seeds at each. "
+        f"Against full precision trained for as long: {'; '.join(gaps)}."
     )
     source = "Trained here: python -m asq_sw.table --epochs N."
     table = [

@@ -196,4 +196,4 @@ def test_rows_of_several_seeds_are_averaged() -> None:
         "asq-post 4/4": {6: 88.0, 12: 88.0},
     }
     caption = accuracy.section(rows, longer)["blocks"][2]["caption"]
-    assert "asq-post 4/4 +0.00 at 6 epochs, -0.50 at 12 epochs" in caption
+    assert "asq-post 4/4 -0.50 at 6 epochs, -0.50 at 12 epochs" in caption
