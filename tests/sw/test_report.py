@@ -193,7 +193,7 @@ def test_rows_of_several_seeds_are_averaged() -> None:
     longer = [r | {"epochs": "12", "test_accuracy": r["test_accuracy"] + 0.5} for r in rows[:2]]
     assert accuracy.by_epochs(rows + longer) == {
         "fp32": {6: 88.0, 12: 88.5},
-        "asq-post 4/4": {6: 88.0, 12: 88.0},
+        "asq-post 4/4": {6: 87.5, 12: 88.0},
     }
     caption = accuracy.section(rows, longer)["blocks"][2]["caption"]
     assert "asq-post 4/4 -0.50 at 6 epochs, -0.50 at 12 epochs" in caption
