@@ -2,6 +2,7 @@
 
 Every row starts from the same full-precision network, itself fine-tuned on the same images, and is trained for
 the same epochs on the same schedule; the full-precision row is too, and is what the others are compared with.
+That network has seed 0, so a row of seed 0 meets its batches again in its first epochs, as every row of seed 0 does.
 Rows that are done are kept (``accuracy.csv`` in the folder says which), a row that was interrupted goes on, so
 the table is made in as many sittings as it takes:
 
