@@ -74,9 +74,9 @@ def by_name(rows: Sequence[Row]) -> dict[str, list[float]]:
     return found
 
 
-def bars(rows: Sequence[Row]) -> str:
-    """Mean accuracy of each row's seeds, every seed as a dot, full precision as a line."""
-    found = by_name(rows)
+def by_row(rows: Sequence[Row]) -> str:
+    """Mean accuracy of each row's seeds by width, every seed as a black dot, full precision as a line."""
+    found = by_name(sorted(rows, key=lambda r: (r["quantizer"] != "fp32", -int(r["wbits"]))))
     means = [sum(values) / len(values) for values in found.values()]
     everything = [value for values in found.values() for value in values]
     with plt.rc_context(STYLE | {"axes.grid.axis": "x"}):
@@ -84,15 +84,17 @@ def bars(rows: Sequence[Row]) -> str:
         names = [
             f"{name}{f' ({len(values)} seeds)' if len(values) > 1 else ''}" for name, values in found.items()
         ]
-        drawn = axis.barh(names, means, color="#0072B2", height=0.65)
-        axis.bar_label(drawn, [f"{mean:.2f}" for mean in means], fontsize=7, padding=6)
-        for i, values in enumerate(found.values()):
+        # Points, not bars: the axis does not begin at zero.
+        axis.scatter(means, range(len(means)), s=28, marker="D", color="#0072B2", zorder=2)
+        axis.set_yticks(range(len(names)), names)
+        for i, (mean, values) in enumerate(zip(means, found.values(), strict=True)):
+            axis.text(max(values) + 0.4, i, f"{mean:.2f}", fontsize=7, va="center")
             if len(values) > 1:
                 axis.scatter(values, [i] * len(values), s=9, color="#000000", zorder=3)
         axis.axvline(sum(found["fp32"]) / len(found["fp32"]), color="#D55E00", linewidth=1)
         axis.invert_yaxis()
         axis.set_xlim(min(everything) - 3, max(everything) + 1.5)
-        axis.set_xlabel("accuracy on the test images, % (line: full precision; dots: seeds)")
+        axis.set_xlabel("accuracy on the test images, % (line: full precision; black: seeds)")
         return to_svg(figure, "accuracy")
 
 
@@ -181,7 +183,7 @@ def section(rows: Sequence[Row], longer: Sequence[Row]) -> dict[str, Any]:
     return {
         "title": "Accuracy by quantizer and bit-width",
         "blocks": [
-            {"svg": bars(rows), "name": "Accuracy", "caption": caption, "source": source},
+            {"svg": by_row(rows), "name": "Accuracy", "caption": caption, "source": source},
             {
                 "svg": "", "name": "Accuracy, row by row", "header": header, "rows": table,
                 "caption": "Minutes are those of a machine that did other work as well.", "source": source,
