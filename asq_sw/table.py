@@ -102,7 +102,7 @@ def rows() -> list[Row]:
         *rounded[1:],
         *(Row("post", b, b, 0, _LOW) for b in (3, 2)),
         Row("asq-pot", 3, 3, 0, _LOW),
-        *(Row("asq-uniform", b, b, 0, _LOW) for b in (3, 2)),
+        Row("asq-uniform", 3, 3, 0, _LOW),  # at 2 bits the grid is POST's
     ]
     return [*key, *beside, *seeds, *more]
 
