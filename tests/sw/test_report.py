@@ -74,12 +74,12 @@ def test_page_is_one_file_with_sound_figures(folder: Path) -> None:
     page = (folder / "index.html").read_text()
     assert not re.search(r'(src|href)="(?!#)', page.replace('xlink:href="#', ""))
     figures = re.findall(r"<svg.*?</svg>", page, flags=re.S)
-    assert len(figures) == 12
+    assert len(figures) == 13
     for figure in figures:
         ET.fromstring(figure.replace("xlink:href", "href"))
     # Each figure and table has a caption and says where it comes from.
-    assert page.count("<figcaption>") == 12
-    assert page.count('<p class="source">') >= 12 + 7
+    assert page.count("<figcaption>") == 13
+    assert page.count('<p class="source">') >= 13 + 8
     assert "nan" not in re.sub(r"<svg.*?</svg>", "", page, flags=re.S).lower().split()
 
 
