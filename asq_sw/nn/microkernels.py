@@ -7,6 +7,8 @@ vector; AVX2: two; NEON: four).
 
 Both read feature maps in blocks of :data:`LANES` channels, pixel after pixel, so that every address in the
 unrolled body is a constant away from one pointer.
+
+Numba's cache does not see a change here: the files that use these functions must change with it.
 """
 
 from __future__ import annotations
