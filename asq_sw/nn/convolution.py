@@ -99,7 +99,7 @@ def _blocks(channels: int) -> int:
 
 @njit(cache=True)
 def _fill(x, first, channels, top, places, scratch):
-    """Copy channels ``first ..`` of one image (H, W, C) into ``scratch`` (blocks, rows, columns, 16).
+    """Copy channels ``first ..`` of one contiguous image (H, W, C) into ``scratch`` (blocks, rows, columns, 16).
 
     Row y goes to ``top + y``, column j to ``places[j]`` (not copied if negative).
     """
@@ -434,7 +434,7 @@ class Convolution:
             return out
         _gather(self._by_index(weights), self._packing, self._weights)
         _forward(
-            x, self._weights, self._memory("x", self._threads, self._shape), w.padding[0], self._places,
+            np.ascontiguousarray(x), self._weights, self._memory("x", self._threads, self._shape), w.padding[0], self._places,
             self._folds, self._offsets, w.groups, *w.output, w.stride[0], out,
         )  # fmt: skip
         return out
@@ -452,7 +452,7 @@ class Convolution:
         flat = weights.reshape(w.groups, -1)
         _gather(flat, self._grad_packing, self._grad_weights)
         _input_gradient(
-            dy, self._grad_weights, self._memory("dy", self._threads, self._grad_shape), self._grad_top,
+            np.ascontiguousarray(dy), self._grad_weights, self._memory("dy", self._threads, self._grad_shape), self._grad_top,
             self._grad_places, self._grad_offsets, self._bounds, self._phases, w.groups, self._stride, out,
         )  # fmt: skip
         return out
@@ -474,7 +474,7 @@ class Convolution:
             whole += 16
             shape = (*w.output, whole)
         _weight_gradient(
-            x, dy, self._memory("wx", count, self._shape), self._memory("wg", count, shape), w.padding[0],
+            np.ascontiguousarray(x), np.ascontiguousarray(dy), self._memory("wx", count, self._shape), self._memory("wg", count, shape), w.padding[0],
             self._places, self._folds, self._offsets, w.groups, w.stride[0], self._together, sums,
         )  # fmt: skip
         flat = np.empty((w.groups, self.lanes * self.channels * w.kernel[0] * w.kernel[1]), np.float32)

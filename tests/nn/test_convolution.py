@@ -102,3 +102,13 @@ def test_threads_do_not_change_a_byte() -> None:
     finally:
         numba.set_num_threads(threads)
     assert [a.tobytes() for a in many] == [a.tobytes() for a in one]
+
+
+def test_arrays_may_lie_in_memory_as_they_like() -> None:
+    w = CASES["resnet20 stride"]
+    x, weights, dy = arrays(w, 5, np.float32)
+    c = Convolution(w)
+    first, second = (np.ascontiguousarray(a.transpose(0, 3, 1, 2)).transpose(0, 2, 3, 1) for a in (x, dy))
+    assert c.forward(first, weights).tobytes() == c.forward(x, weights).tobytes()
+    assert c.input_gradient(second, weights).tobytes() == c.input_gradient(dy, weights).tobytes()
+    assert c.weight_gradient(first, second).tobytes() == c.weight_gradient(x, dy).tobytes()
