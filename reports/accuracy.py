@@ -163,12 +163,20 @@ def section(rows: Sequence[Row], longer: Sequence[Row]) -> dict[str, Any]:
         for name, mean in means.items()
         if name != "fp32"
     )
+    best: dict[str, str] = {}
+    for r in rows:
+        if r["quantizer"] != "fp32":
+            name = name_of(r)
+            best[r["wbits"]] = max(best.get(r["wbits"], name), name, key=lambda n: means[n])
+    winners = ", ".join(
+        f"{means[n]:.2f} at {bits} bit ({n})" for bits, n in sorted(best.items(), reverse=True)
+    )
     spread = max(max(values) - min(values) for values in found.values())
     epochs = rows[0]["epochs"]
     caption = (
         f"ResNet-20 on CIFAR-10 as JPEG, each row {epochs} epochs from one full-precision network that was fine-tuned on "
         f"the same images; full precision trained on alike reaches {full:.2f}% (seeds: {len(found['fp32'])}). Points "
-        f"against it: {others}. "
+        f"against it: {others}. The best by width: {winners}. "
         + (f"Seeds of one row differ by up to {spread:.2f} points. " if spread else "")
         + "2 and 3 bits have larger learning rates (each row's command has its own); fitted scales begin at the least "
         f"squared error. {epochs} epochs are few, and a row of one seed says little about tenths of a point; rows not here yet are "

@@ -186,7 +186,10 @@ def test_rows_of_several_seeds_are_averaged() -> None:
     ]
     assert accuracy.by_name(rows) == {"fp32": [88.0], "asq-post 4/4": [87.5, 88.5]}
     caption = accuracy.section(rows, [])["blocks"][0]["caption"]
-    assert "reaches 88.00% (seeds: 1). Points against it: asq-post 4/4 +0.00 (seeds: 2). " in caption
+    assert (
+        "reaches 88.00% (seeds: 1). Points against it: asq-post 4/4 +0.00 (seeds: 2). The best by width: 88.00 at 4 bit (asq-post 4/4). "
+        in caption
+    )
     assert "differ by up to 1.00 points" in caption
     assert "differ" not in accuracy.section(rows[:2], [])["blocks"][0]["caption"]
     # Rows of more epochs are compared with full precision of as many.
