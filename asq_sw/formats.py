@@ -2,59 +2,143 @@
 
 This module is the only definition of a grid. The quantizers, the simulator and the RTL import it.
 
-A weight is stored as a *code* of :attr:`WeightFormat.storage_bits` bits. Every grid but ``int`` is in
-sign-magnitude form: the top bit is the sign, the rest the magnitude field. ``int`` is two's complement.
-An activation is stored as a plain (unsigned or two's complement) integer. Their product is an exact integer;
-multiplied by :attr:`WeightFormat.product_scale` it is the product of the activation code and the level.
+A weight is stored as a *code* of :attr:`WeightFormat.storage_bits` bits: the top bit is the sign, the rest the
+magnitude field (*sign-magnitude*). ``int`` can also be stored in two's complement (:data:`ENCODINGS`); ``nf4`` is
+not symmetric and stores the index of its level. An activation is stored as a plain (unsigned or two's complement)
+integer. Their product is an exact integer; multiplied by :attr:`WeightFormat.product_scale` it is the product of
+the activation code and the level.
 
 The grids (b = bits; magnitudes are relative to the largest, which is 1):
 
 ============== ============================================================ ============ ===========
 grid           magnitudes                                                   levels       stored bits
 ============== ============================================================ ============ ===========
-``post``       0 and sqrt(2)**-k, k = 0 .. 2**(b-1) - 2                     2**b - 1     b
+``post``       0 and sqrt(2)**-k, k = 0 .. 2**(b-1) - 2, or any exponents   2**b - 1     b
 ``post-paper`` 0 and sqrt(2)**-k, k = 0 .. 2**(b-1) - 1                     2**b + 1     b + 1
+``post-gap``   0 and sqrt(2)**-k, k of :data:`POST_GAP`                     2**b - 1     b
 ``pot``        0 and 2**-k, k = 0 .. 2**(b-1) - 2                           2**b - 1     b
 ``pot-paper``  0 and 2**-k, k = 0 .. 2**(b-1) - 1                           2**b + 1     b + 1
 ``apot``       sums of up to three powers of two, one out of each set       2**b - 1     b
 ``fp4``        E2M1: 0, .5, 1, 1.5, 2, 3, 4, 6, divided by 6                15           4
 ``int``        uniform symmetric, k / (2**(b-1) - 1)                        2**b - 1     b
+``int-full``   the same and -2**(b-1) / (2**(b-1) - 1), not symmetric       2**b         b
+``nf4``        NormalFloat: 16 quantiles of a Gaussian, not symmetric       16           4
 ============== ============================================================ ============ ===========
 
+The powers are products of a shift and at most two tables. With M the *anchor* (half octaves; the largest level is
+``2**(M/2)``) a level of exponent k has m = M - k and the product is
+
+* ``a << F << m/2`` for even m,
+* ``R[a] << ((m >> 1) - g)`` for odd m > 0, with ``R[a] = round(a * sqrt(2) * 2**(F + g))`` and g the least ``m >> 1``
+  of them, so that no bit of the table is shifted in as a zero,
+* ``H[a] = round(a * sqrt(2) * 2**(F - 1))`` for m = -1.
+
+M is the largest exponent, so that the smallest level is the activation itself; or one less (``anchor``), where the
+smallest level is rounded to H instead.
+
 Sources: ``post`` and ``post-paper``: Zhou et al. 2025 (ASQ), whose printed formula has one exponent more than
-b bits can hold; ``apot``: Li, Dong, Wang, "Additive Powers-of-Two Quantization", ICLR 2020, section 2.2,
-equation 5 with its released term sets; ``fp4``: OCP Microscaling Formats (MX) v1.0, 2023, section 5.3.3.
+b bits can hold; ``post-gap``: our own scan of sets of exponents (docs/exponents.md); ``apot``: Li, Dong, Wang,
+"Additive Powers-of-Two Quantization", ICLR 2020, section 2.2, equation 5 with its released term sets; ``fp4``: OCP
+Microscaling Formats (MX) v1.0, 2023, section 5.3.3; ``nf4``: Dettmers et al., "QLoRA", 2023, appendix E.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import isqrt
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from asq_sw.errors import InputError
 
-GRIDS = ("post", "post-paper", "pot", "pot-paper", "apot", "fp4", "int")
 MIN_BITS, MAX_BITS = 2, 8
 MAX_FRAC_BITS = 16
 DEFAULT_FRAC_BITS = 2
+MAX_EXPONENT = 126
+"""Largest exponent of a set, in half octaves: that of 8-bit ``post``."""
+ENCODINGS = ("sign-magnitude", "twos-complement", "index")
+"""How a code holds a level."""
+POST_GAP: Mapping[int, tuple[int, ...]] = MappingProxyType({3: (0, 2, 5), 4: (0, 1, 2, 3, 4, 5, 7)})
+"""Exponents of ``post-gap`` by width: half octaves down from the largest level."""
 
-_SQRT2_GRIDS = ("post", "post-paper")
-_SHIFT_GRIDS = ("post", "post-paper", "pot", "pot-paper")
 _FP4_HALVES = (0, 1, 2, 3, 4, 6, 8, 12)  # E2M1 magnitudes in units of 0.5, by magnitude field
+_NF4_LEVELS = (
+    -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
+    -0.18477343022823334, -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725,
+    0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
+)  # fmt: skip
+NF4_FRAC_BITS = 7
+"""Fractional bits of ``nf4``'s table of levels, by default: its rounding is then 25 dB below the grid's error."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is fixed about a grid, whatever its width.
+
+    Attributes
+    ----------
+    name : str
+    kind : str
+        ``powers`` (a shift of a line, see this module), ``whole`` (integer magnitudes times the activation) or
+        ``table`` (fixed-point levels times the activation).
+    widths : tuple of int
+        Legal bits.
+    extra_bits : int
+        Bits of a code beyond ``bits``.
+    base : int
+        Of the powers: half octaves from one exponent to the next, 1 for sqrt(2), 2 for 2.
+    encodings : tuple of str
+        Of :data:`ENCODINGS`, the default first.
+    """
+
+    name: str
+    kind: str
+    widths: tuple[int, ...] = tuple(range(MIN_BITS, MAX_BITS + 1))
+    extra_bits: int = 0
+    base: int = 1
+    encodings: tuple[str, ...] = ENCODINGS[:1]
+
+
+GRID_RECORDS: Mapping[str, Grid] = MappingProxyType(
+    {
+        grid.name: grid
+        for grid in (
+            Grid("post", "powers"),
+            Grid("post-paper", "powers", extra_bits=1),
+            Grid("post-gap", "powers", widths=tuple(POST_GAP)),
+            Grid("pot", "powers", base=2),
+            Grid("pot-paper", "powers", base=2, extra_bits=1),
+            Grid("apot", "whole"),
+            Grid("fp4", "whole", widths=(4,)),
+            Grid("int", "whole", encodings=("sign-magnitude", "twos-complement")),
+            Grid("int-full", "whole", encodings=("twos-complement",)),
+            Grid("nf4", "table", widths=(4,), encodings=("index",)),
+        )
+    }
+)
+GRIDS = tuple(GRID_RECORDS)
+
+
+def legal(grid: str, bits: int) -> bool:
+    """Whether a grid has that width."""
+    return bits in GRID_RECORDS[grid].widths
 
 
 def round_sqrt2(value: int, frac_bits: int) -> int:
-    """``round(value * sqrt(2) * 2**frac_bits)``, exactly, in integers.
+    """``round(value * sqrt(2) * 2**frac_bits)``, exactly, in integers; ``frac_bits`` may be negative.
 
     ``value * sqrt(2)`` is irrational for any non-zero integer, so no tie can occur and half-to-even (the
     rule of the arithmetic's definition) needs no case of its own. Odd in ``value``.
     """
-    scaled = abs(value) << frac_bits
-    magnitude = (isqrt(8 * scaled * scaled) + 1) >> 1
+    # floor(2 x) of x = value sqrt(2) 2**f; the floor of a root of a floor is the floor of the root.
+    square = 8 * value * value
+    double = isqrt(square << 2 * frac_bits if frac_bits >= 0 else square >> -2 * frac_bits)
+    magnitude = (double + 1) >> 1
     return -magnitude if value < 0 else magnitude
 
 
@@ -107,6 +191,13 @@ class ActivationFormat:
         return np.where(patterns > self.max, patterns - (1 << self.bits), patterns)
 
 
+class Term(NamedTuple):
+    """A magnitude field of the powers: ``line[a] << shift``; ``line`` is an index into :attr:`WeightFormat.lines`."""
+
+    line: int
+    shift: int
+
+
 class WeightFormat:
     """One weight grid at one bit-width.
 
@@ -115,47 +206,106 @@ class WeightFormat:
     grid : str
         One of :data:`GRIDS`.
     bits : int
-        2 to 8 (``fp4``: 4).
+        2 to 8 (``fp4`` and ``nf4``: 4; ``post-gap``: those of :data:`POST_GAP`).
     frac_bits : int, optional
-        F, the fractional bits of the sqrt(2) table, 0 to 16; ``post`` and ``post-paper`` only. By default
-        2, or 0 for 2-bit ``post``, whose only magnitude is 1, so that it never reads the table. The other
-        grids' products are exact integers without it: they ignore it and hold 0.
+        F, the fractional bits of the tables, 0 to 16, for grids whose levels are rounded (:attr:`rounds`): the
+        sqrt(2) table of POST by default has 2, the levels of ``nf4`` :data:`NF4_FRAC_BITS`. The others' products
+        are exact integers without it: they ignore it and hold 0. So does 2-bit ``post``, by default.
+    exponents : sequence of int, optional
+        For ``post``: the exponents k of its ``2**(bits-1) - 1`` levels ``sqrt(2)**-k``, ascending from 0, at most
+        :data:`MAX_EXPONENT`. By default consecutive ones.
+    anchor : int, optional
+        M, in half octaves, of the powers: the largest exponent (the default) or one less, see this module.
+    encoding : str, optional
+        Of the grid's encodings (:class:`Grid`): ``int`` is stored in ``sign-magnitude`` by default, or in
+        ``twos-complement``.
 
     Attributes
     ----------
-    grid, bits, frac_bits
-        As given (see ``frac_bits`` above).
+    grid, bits, frac_bits, encoding
+        As given (see above).
     storage_bits : int
         Bits of a code, as really stored.
-    max_exponent : int
-        M of the sign-magnitude power grids: magnitude code ``m`` means ``base**(m - M)``; -1 elsewhere.
+    exponents : tuple of int
+        Of the powers, in half octaves down from the largest level, ascending; empty elsewhere.
+    anchor : int
+        M of the powers; -1 elsewhere.
 
     Raises
     ------
     InputError
-        For an unknown grid or a width out of range.
+        For an unknown grid or encoding, a width out of range, or exponents that are not as said.
     """
 
-    def __init__(self, grid: str, bits: int = 4, frac_bits: int | None = None):
+    def __init__(
+        self,
+        grid: str,
+        bits: int = 4,
+        frac_bits: int | None = None,
+        *,
+        exponents: Sequence[int] | None = None,
+        anchor: int | None = None,
+        encoding: str | None = None,
+    ):
         if grid not in GRIDS:
             raise InputError(f"grid is {grid!r}, expected one of {', '.join(GRIDS)}")
         self.grid = grid
+        self.record = record = GRID_RECORDS[grid]
         self.bits = _check_bits("weight bits", bits, MIN_BITS, MAX_BITS)
-        if grid == "fp4" and bits != 4:
-            raise InputError(f"weight bits is {bits} for grid fp4, expected 4")
-        extra = 1 if grid.endswith("-paper") else 0
-        self.storage_bits = self.bits + extra
-        self.max_exponent = (1 << (self.bits - 1)) - 2 + extra if grid in _SHIFT_GRIDS else -1
+        if self.bits not in record.widths:
+            raise InputError(
+                f"weight bits is {bits} for grid {grid}, expected {' or '.join(map(str, record.widths))}"
+            )
+        self.storage_bits = self.bits + record.extra_bits
+        self.encoding = record.encodings[0] if encoding is None else encoding
+        if self.encoding not in record.encodings:
+            raise InputError(
+                f"encoding is {encoding!r} for grid {grid}, expected {' or '.join(record.encodings)}"
+            )
+        self.exponents, self.anchor = self._powers(exponents, anchor)
         if frac_bits is None:
-            frac_bits = DEFAULT_FRAC_BITS if self.max_exponent > 0 else 0
+            frac_bits = NF4_FRAC_BITS if record.kind == "table" else DEFAULT_FRAC_BITS if self._odd else 0
         frac_bits = _check_bits("frac_bits", frac_bits, 0, MAX_FRAC_BITS)
-        self.frac_bits = frac_bits if grid in _SQRT2_GRIDS else 0
+        takes = record.kind == "table" or (record.kind == "powers" and record.base == 1)
+        self.frac_bits = frac_bits if takes else 0
+
+    def _powers(self, given: Sequence[int] | None, anchor: int | None) -> tuple[tuple[int, ...], int]:
+        """The checked exponents and M."""
+        record, count = self.record, (1 << (self.bits - 1)) - 1 + self.record.extra_bits
+        if given is not None and self.grid != "post":
+            raise InputError(f"exponents are given for grid {self.grid}, expected none: only post takes them")
+        if record.kind != "powers":
+            if anchor is not None:
+                raise InputError(f"anchor is {anchor!r} for grid {self.grid}, expected none")
+            return (), -1
+        if self.grid == "post-gap":
+            exponents = POST_GAP[self.bits]
+        elif given is None:
+            exponents = tuple(record.base * k for k in range(count))
+        else:
+            exponents = tuple(_check_bits("an exponent", k, 0, MAX_EXPONENT) for k in given)
+            if len(exponents) != count or exponents[0] != 0 or sorted(set(exponents)) != list(exponents):
+                raise InputError(
+                    f"exponents are {', '.join(map(str, exponents))}, "
+                    f"expected {count} different ones, ascending from 0"
+                )
+        largest = exponents[-1]
+        if anchor not in (None, largest) and (anchor != largest - 1 or record.base != 1 or not largest):
+            raise InputError(f"anchor is {anchor!r}, expected {largest}, or {max(largest - 1, 0)} for post")
+        return exponents, largest if anchor is None else anchor
 
     def __repr__(self) -> str:
-        return f"WeightFormat({self.grid!r}, bits={self.bits}, frac_bits={self.frac_bits})"
+        more = "" if self.grid != "post" or self.consecutive else f", exponents={self.exponents}"
+        more += (
+            ""
+            if self.anchor in (-1, self.exponents[-1] if self.exponents else -1)
+            else f", anchor={self.anchor}"
+        )
+        more += "" if self.encoding == self.record.encodings[0] else f", encoding={self.encoding!r}"
+        return f"WeightFormat({self.grid!r}, bits={self.bits}, frac_bits={self.frac_bits}{more})"
 
-    def _key(self) -> tuple[str, int, int]:
-        return (self.grid, self.bits, self.frac_bits)
+    def _key(self) -> tuple[Any, ...]:
+        return (self.grid, self.bits, self.frac_bits, self.exponents, self.anchor, self.encoding)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, WeightFormat) and self._key() == other._key()
@@ -163,12 +313,34 @@ class WeightFormat:
     def __hash__(self) -> int:
         return hash(self._key())
 
+    @property
+    def name(self) -> str:
+        """A word that tells formats apart, such as ``post4f2``, ``fp4``, ``int4tc`` or ``post4x01234-6f0``."""
+        exponents = (
+            "" if self.grid != "post" or self.consecutive else "x" + "_".join(map(str, self.exponents))
+        )
+        anchor = "" if not self.exponents or self.anchor == self.exponents[-1] else "h"
+        bits = "" if self.grid in ("fp4", "nf4") else self.bits
+        fraction = f"f{self.frac_bits}" if self.takes_frac_bits else ""
+        encoding = "tc" if self.encoding == "twos-complement" else ""
+        return f"{self.grid.replace('-', '')}{bits}{exponents}{anchor}{encoding}{fraction}"
+
+    @property
+    def consecutive(self) -> bool:
+        """Whether the exponents of the powers follow one another."""
+        return self.exponents == tuple(self.record.base * k for k in range(len(self.exponents)))
+
     # -- levels and codes ------------------------------------------------------------------------------
 
     @property
     def sign_magnitude(self) -> bool:
-        """Whether the code's top bit is a sign and the rest a magnitude (all grids but ``int``)."""
-        return self.grid != "int"
+        """Whether the code's top bit is a sign and the rest a magnitude."""
+        return self.encoding == "sign-magnitude"
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether every level has its negative (all grids but ``int-full`` and ``nf4``)."""
+        return self.grid not in ("int-full", "nf4")
 
     @property
     def magnitude_bits(self) -> int:
@@ -176,39 +348,95 @@ class WeightFormat:
         return self.storage_bits - 1
 
     @property
+    def takes_frac_bits(self) -> bool:
+        """Whether F means anything to the grid."""
+        return self.record.kind == "table" or (self.record.kind == "powers" and self.record.base == 1)
+
+    @property
+    def rounds(self) -> bool:
+        """Whether products are rounded: a level is irrational (POST), or a fixed-point number (``nf4``)."""
+        return self.record.kind == "table" or bool(self._odd)
+
+    @property
     def uses_lut(self) -> bool:
-        """Whether the product reads a look-up table: sqrt(2) for POST, 1.5 for fp4."""
-        return self.grid in _SQRT2_GRIDS or self.grid == "fp4"
+        """Whether the product reads one look-up table beside the activation: sqrt(2) for POST, 1.5 for fp4."""
+        return len(self.lines) == 2
 
     @property
     def shift_and_lut(self) -> bool:
-        """Whether the product is ``(R[a] if odd else a << F) << shift``, see :meth:`decompose`."""
-        return self.grid in _SHIFT_GRIDS or self.grid == "fp4"
+        """Whether the product is a shift of one of :attr:`lines`, see :meth:`decompose`."""
+        return self.record.kind == "powers" or self.grid == "fp4"
+
+    @property
+    def _odd(self) -> list[int]:
+        """The odd ``m = M - k`` of the powers."""
+        return [self.anchor - k for k in self.exponents if (self.anchor - k) % 2]
+
+    @cached_property
+    def _fields(self) -> list[int]:
+        """The magnitude field of each of :attr:`exponents`.
+
+        A field is ``m`` itself (``m / 2`` where all are even) where that fits, else the levels are numbered, the
+        smallest first. Where the exponents have a gap above the smallest level, that level takes field 1 and zero
+        is field 0: the codes of ``post-gap`` are those of E2M1.
+        """
+        m = [self.anchor - k for k in self.exponents]
+        if not any(x % 2 for x in m):
+            m = [x // 2 for x in m]
+        if min(m) >= 0 and max(m) < 1 << self.magnitude_bits:
+            return m if self.consecutive or 1 in m else [x or 1 for x in m]
+        return list(range(len(m)))[::-1]
+
+    @cached_property
+    def terms(self) -> list[Term | None]:
+        """What each magnitude field means, of the grids with :attr:`shift_and_lut`; None is zero."""
+        if self.grid == "fp4":
+            found: list[Term | None] = [None, Term(0, 0)]  # 0, and the subnormal 0.5 that is one half unit
+            for field in range(2, 8):
+                exponent, mantissa = field >> 1, field & 1
+                # 1 . 0 is two half units (a << exponent), 1 . 1 is three (3a << exponent - 1).
+                found.append(Term(mantissa, exponent - mantissa))
+            return found
+        if not self.shift_and_lut:
+            raise InputError(f"grid {self.grid} is not a shift of lines, expected post, post-gap, pot or fp4")
+        found = [None] * (1 << self.magnitude_bits)
+        for k, field in zip(self.exponents, self._fields, strict=True):
+            m = self.anchor - k
+            if m < 0:
+                found[field] = Term(len(self.lines) - 1, 0)
+            else:
+                found[field] = Term(1, (m >> 1) - self.guard_bits) if m % 2 else Term(0, m >> 1)
+        return found
+
+    @property
+    def guard_bits(self) -> int:
+        """g: fractional bits of the sqrt(2) table beyond F, as far as every odd level is shifted anyway."""
+        return min((m >> 1 for m in self._odd if m > 0), default=0)
 
     @property
     def zero_code(self) -> int:
-        """The code of level 0 that :meth:`encode` gives.
+        """The code of level 0 that :meth:`encode` gives: of the powers the smallest field without a level.
 
-        In the power grids the magnitude field ``M + 1`` is zero (all ones where the grid fills its bits),
-        and so is every field above it; either sign bit is accepted.
+        All fields without a level are zero, and either sign bit is accepted.
         """
-        return self.max_exponent + 1 if self.grid in _SHIFT_GRIDS else 0
+        if self.record.kind == "table":
+            return _NF4_LEVELS.index(0.0)
+        return self.terms.index(None) if self.record.kind == "powers" else 0
 
     @cached_property
     def _magnitudes(self) -> tuple[NDArray[np.float64], list[int] | None]:
         """Magnitude by magnitude field: as floats, largest 1, and as integers where the grid is rational."""
         fields = 1 << self.magnitude_bits
-        if self.grid in _SQRT2_GRIDS:
+        if self.record.kind == "powers":
             floats = np.zeros(fields)
-            exponent = np.arange(self.max_exponent + 1) - self.max_exponent
             # 2**(n + 1/2) as 2**n * sqrt(2): correctly rounded, so even steps are exact powers of two.
-            floats[: self.max_exponent + 1] = np.ldexp(
-                np.where(exponent % 2, np.sqrt(2.0), 1.0), exponent // 2
-            )
-            return floats, None
-        if self.grid in _SHIFT_GRIDS:
-            whole = [1 << m if m <= self.max_exponent else 0 for m in range(fields)]
-        elif self.grid == "apot":
+            exponent = -np.array(self.exponents)
+            floats[self._fields] = np.ldexp(np.where(exponent % 2, np.sqrt(2.0), 1.0), exponent // 2)
+            if any(self.anchor - k & 1 for k in self.exponents):
+                return floats, None
+            whole = [0 if term is None else 1 << term.shift for term in self.terms]
+            return floats, whole
+        if self.grid == "apot":
             whole = _apot_magnitudes(self.magnitude_bits)
         elif self.grid == "fp4":
             whole = list(_FP4_HALVES)
@@ -219,23 +447,29 @@ class WeightFormat:
     @property
     def unit(self) -> int:
         """Integer weight of level 1 in the grids with integer weights (``int``: 2**(b-1)-1; ``fp4``: 12)."""
+        if self.record.kind == "table":
+            return 1 << self.frac_bits
         whole = self._magnitudes[1]
         if whole is None:
             raise InputError(f"grid {self.grid} has no integer weights: its levels are irrational")
-        return max(whole)
+        return max(whole) << self.frac_bits
 
     @cached_property
     def _table(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Sorted levels and, beside each, its code."""
-        if self.grid == "int":
-            whole = np.arange(-self.unit, self.unit + 1, dtype=np.int64)
-            levels = np.where(whole == self.unit, 1.0, np.where(whole == -self.unit, -1.0, whole / self.unit))
-            return levels, whole & ((1 << self.bits) - 1)
+        if self.encoding == "index":
+            return np.array(_NF4_LEVELS), np.arange(len(_NF4_LEVELS))
         magnitudes = self._magnitudes[0]
         by_level = {float(value): field for field, value in enumerate(magnitudes) if value > 0}
         positive = sorted(by_level)
-        sign = 1 << self.magnitude_bits
         levels = np.array([-v for v in reversed(positive)] + [0.0] + positive)
+        if self.encoding == "twos-complement":
+            whole = np.arange(-(len(levels) // 2), len(levels) // 2 + 1, dtype=np.int64)
+            if self.grid == "int-full":
+                whole = np.concatenate([[whole[0] - 1], whole])
+                levels = np.concatenate([[whole[0] / self.unit], levels])
+            return levels, whole & ((1 << self.bits) - 1)
+        sign = 1 << self.magnitude_bits
         codes = (
             [by_level[v] | sign for v in reversed(positive)]
             + [self.zero_code]
@@ -245,7 +479,7 @@ class WeightFormat:
 
     @property
     def levels(self) -> NDArray[np.float64]:
-        """All levels, ascending from -1 to 1; shape (L,), float64."""
+        """All levels, ascending from -1 (``int-full``: a step less) to 1; shape (L,), float64."""
         return self._table[0].copy()
 
     @property
@@ -260,18 +494,53 @@ class WeightFormat:
             raise InputError(f"level index out of range, expected 0 to {len(self._table[1]) - 1}")
         return self._table[1][index]
 
+    def encode_integers(self, whole: ArrayLike) -> Any:
+        """Codes of whole multiples of the step of ``int`` and ``int-full``; same shape, int64."""
+        if self.grid not in ("int", "int-full"):
+            raise InputError(
+                f"grid is {self.grid}, expected int: only its levels are whole multiples of a step"
+            )
+        zero = int(np.flatnonzero(self._table[0] == 0)[0])
+        return self.encode(np.asarray(whole) + zero)
+
+    def spec(self) -> dict[str, Any]:
+        """Plain values that :meth:`from_spec` makes the same format of."""
+        return {
+            "grid": self.grid, "wbits": self.bits, "frac_bits": self.frac_bits, "encoding": self.encoding,
+            "exponents": list(self.exponents), "anchor": self.anchor,
+        }  # fmt: skip
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> WeightFormat:
+        """The format of :meth:`spec`, also of files that have no encoding yet (``int`` was in two's complement)."""
+        grid = spec["grid"]
+        if "encoding" not in spec:
+            return cls("int-full" if grid == "int" else grid, spec["wbits"], spec["frac_bits"])
+        exponents = spec["exponents"] if grid == "post" else None
+        anchor = None if spec["anchor"] == -1 else spec["anchor"]
+        return cls(
+            grid,
+            spec["wbits"],
+            spec["frac_bits"],
+            exponents=exponents,
+            anchor=anchor,
+            encoding=spec["encoding"],
+        )
+
     @cached_property
     def _level_of_code(self) -> NDArray[np.float64]:
+        if self.encoding == "index":
+            return np.array(_NF4_LEVELS)
         codes = np.arange(1 << self.storage_bits)
-        if self.grid == "int":
+        if self.encoding == "twos-complement":
             return np.where(codes > self.unit, codes - (1 << self.bits), codes) / self.unit
         magnitude = self._magnitudes[0][codes & ((1 << self.magnitude_bits) - 1)]
         return np.where(codes >> self.magnitude_bits, -magnitude, magnitude) + 0.0  # no negative zero
 
     def decode(self, code: ArrayLike) -> Any:
-        """Level (float64) of each code; same shape. Unused codes decode to what the hardware makes of them.
+        """Level (float64) of each code; same shape. Unused codes decode to what their products say.
 
-        Those are: zero for power-grid magnitude fields above M + 1 and for a negative zero, and
+        Those are: zero for the powers' fields without a level and for a negative zero, and
         ``-2**(b-1) / (2**(b-1) - 1)`` for the most negative two's complement code of ``int``.
         """
         return self._level_of_code[self._checked(code)]
@@ -287,7 +556,7 @@ class WeightFormat:
         return codes.astype(np.int64)
 
     def nearest(self, values: ArrayLike) -> Any:
-        """Index of the level nearest to each value, after clamping to [-1, 1]; ties go towards zero.
+        """Index of the level nearest to each value; ties go towards zero.
 
         Shape as given, int64. Compare in float64: the thresholds are the midpoints of adjacent levels.
         """
@@ -295,10 +564,11 @@ class WeightFormat:
         if np.isnan(v).any():
             raise InputError("a value to quantize is NaN, expected finite numbers")
         levels = self._table[0]
-        zero = len(levels) // 2
-        upper = levels[zero:]
-        steps = np.searchsorted((upper[1:] + upper[:-1]) / 2, np.abs(v), side="left")
-        return np.where(v < 0, zero - steps, zero + steps)
+        zero = int(np.flatnonzero(levels == 0)[0])
+        upper, lower = levels[zero:], -levels[zero::-1]
+        up = np.searchsorted((upper[1:] + upper[:-1]) / 2, np.abs(v), side="left")
+        down = np.searchsorted((lower[1:] + lower[:-1]) / 2, np.abs(v), side="left")
+        return np.where(v < 0, zero - down, zero + up)
 
     # -- the integer product ---------------------------------------------------------------------------
 
@@ -306,74 +576,122 @@ class WeightFormat:
     def product_scale(self) -> float:
         """``product(a, code) * product_scale`` is ``a * decode(code)``, up to the table's rounding.
 
-        ``2**-(F + M/2)`` for POST, ``2**-M`` for POT, ``1 / unit`` elsewhere. Underflow is impossible:
-        M is at most 127.
+        ``2**-(F + M/2)`` for the powers, ``1 / unit`` elsewhere. Underflow is impossible: M is at most 252.
         """
-        if self.grid in _SQRT2_GRIDS:
-            return float(2.0 ** -(self.frac_bits + self.max_exponent / 2))
+        if self.record.kind == "powers":
+            return float(2.0 ** -(self.frac_bits + self.anchor / 2))
         return 1.0 / self.unit
+
+    @cached_property
+    def lines(self) -> tuple[str, ...]:
+        """What the product shifts, in words: the activation, and the tables beside it.
+
+        ``a`` (times 2**F), ``a * sqrt(2)`` rounded (POST), ``a / sqrt(2)`` rounded (POST with the smaller
+        anchor), ``3a`` (fp4). ``a`` alone for grids without a table.
+        """
+        if self.grid == "fp4":
+            return ("a", "3a")
+        odd = self._odd
+        return (
+            "a",
+            *(["sqrt(2) a"] if any(m > 0 for m in odd) else []),
+            *(["a / sqrt(2)"] if -1 in odd else []),
+        )
+
+    def line_tables(self, abits: int, signed: bool = False) -> NDArray[np.int64]:
+        """The entries of each of :attr:`lines` by activation bit pattern; shape (lines, 2**abits), int64."""
+        values = ActivationFormat(abits, signed).values
+        fraction = {"sqrt(2) a": self.frac_bits + self.guard_bits, "a / sqrt(2)": self.frac_bits - 1}
+        rows = []
+        for line in self.lines:
+            if line == "a":
+                rows.append(values << self.frac_bits if self.record.kind == "powers" else values)
+            elif line == "3a":
+                rows.append(3 * values)
+            else:
+                rows.append(np.array([round_sqrt2(int(a), fraction[line]) for a in values], dtype=np.int64))
+        return np.array(rows)
 
     def lut(self, abits: int, signed: bool = False) -> NDArray[np.int64]:
         """The table R by activation bit pattern; shape (2**abits,), int64.
 
-        POST: ``R[a] = round(a * sqrt(2) * 2**F)``. fp4: ``R[a] = 3 * a`` (1.5 * a in units of one half).
+        POST: ``R[a] = round(a * sqrt(2) * 2**(F + g))``. fp4: ``R[a] = 3 * a`` (1.5 * a in units of one half).
 
         Raises
         ------
         InputError
-            For a grid whose product reads no table.
+            For a grid whose product reads no table, or two.
         """
         if not self.uses_lut:
-            raise InputError(f"grid {self.grid} reads no look-up table, expected post, post-paper or fp4")
-        values = ActivationFormat(abits, signed).values
-        if self.grid == "fp4":
-            return 3 * values
-        return np.array([round_sqrt2(int(a), self.frac_bits) for a in values], dtype=np.int64)
+            raise InputError(
+                f"grid {self.grid} reads {len(self.lines) - 1} look-up tables, expected post, post-gap, post-paper or fp4"
+            )
+        return self.line_tables(abits, signed)[1]
 
-    def decompose(self, code: int) -> tuple[bool, bool, bool, int]:
-        """(negative, zero, odd, shift) of a code: |product| = ``(R[a] if odd else a << F) << shift``, or 0.
+    def decompose(self, code: int) -> tuple[bool, bool, int, int]:
+        """(negative, zero, line, shift) of a code: |product| = ``line_tables[line][a] << shift``, or 0.
 
-        ``F`` is :attr:`frac_bits` (0 but for POST). Only for the grids with :attr:`shift_and_lut`.
+        Only for the grids with :attr:`shift_and_lut`. With one table ``line`` is 1 for odd levels.
         """
-        if not self.shift_and_lut:
-            raise InputError(f"grid {self.grid} is not a shift of one table, expected post, pot or fp4")
         code = int(self._checked(code))
-        negative, field = bool(code >> self.magnitude_bits), code & ((1 << self.magnitude_bits) - 1)
-        if self.grid == "fp4":
-            exponent, mantissa = field >> 1, field & 1
-            if exponent == 0:  # 0 and the subnormal 0.5, which is one half unit: no shift, no table
-                return negative, field == 0, False, 0
-            # 1 . 0 is two half units (a << exponent), 1 . 1 is three (3a << exponent - 1).
-            return negative, False, bool(mantissa), exponent - mantissa
-        if field > self.max_exponent:
-            return negative, True, False, 0
-        if self.grid in _SQRT2_GRIDS:
-            return negative, False, bool(field & 1), field >> 1
-        return negative, False, False, field
+        term = self.terms[code & ((1 << self.magnitude_bits) - 1)]
+        negative = bool(code >> self.magnitude_bits)
+        return (negative, True, 0, 0) if term is None else (negative, False, term.line, term.shift)
+
+    @cached_property
+    def coefficients(self) -> list[list[int]]:
+        """By line, by code: ``product(a, code)`` is the sum over lines of ``line_tables[line][a] * coefficient``.
+
+        Python integers, since 8-bit powers shift by up to 126. The one way to split a weight into its terms.
+        """
+        codes = range(1 << self.storage_bits)
+        if not self.shift_and_lut:
+            return [[self.integer(code) for code in codes]]
+        found = [[0 for _ in codes] for _ in self.lines]
+        for code in codes:
+            negative, zero, line, shift = self.decompose(code)
+            if not zero:
+                found[line][code] = (-1 if negative else 1) << shift
+        return found
+
+    @property
+    def reach_bits(self) -> int:
+        """Bits by which the largest product exceeds its activation, about: of its largest coefficient and F."""
+        return max(abs(c) for line in self.coefficients for c in line).bit_length() - 1 + self.frac_bits
 
     def integer(self, code: int) -> int:
-        """The exact integer weight of a code where the grid has one (all but POST): product = a * integer."""
+        """The exact integer weight of a code where the grid has one (all but POST): product = a * integer.
+
+        ``nf4``: ``round(level * 2**F)``, half to even.
+        """
         code = int(self._checked(code))
-        if self.grid == "int":
+        if self.encoding == "index":
+            return round(_NF4_LEVELS[code] * 2**self.frac_bits)
+        if self.encoding == "twos-complement":
             return code - (1 << self.bits) if code >> (self.bits - 1) else code
         whole = self._magnitudes[1]
         if whole is None:
             raise InputError(f"grid {self.grid} has no integer weights: its levels are irrational")
-        magnitude = whole[code & ((1 << self.magnitude_bits) - 1)]
+        magnitude = whole[code & ((1 << self.magnitude_bits) - 1)] << self.frac_bits
         return -magnitude if code >> self.magnitude_bits else magnitude
 
     def product_of(self, activation: int, code: int) -> int:
         """The exact integer product of one activation value and one weight code, as a Python integer.
 
-        This is the definition that every multiplier, simulator and network is checked against
+        This is the definition that every multiplier, simulator and network is checked against; see this module
         (POST: ``(m even ? a << F : R[a]) << (m >> 1)``, signed by the sign bit).
         """
-        if self.grid not in _SQRT2_GRIDS:
+        if not self.rounds or self.record.kind == "table":
             return int(activation) * self.integer(code)
-        negative, zero, odd, shift = self.decompose(code)
+        negative, zero, line, shift = self.decompose(code)
         if zero:
             return 0
-        base = round_sqrt2(int(activation), self.frac_bits) if odd else int(activation) << self.frac_bits
+        a = int(activation)
+        if self.lines[line] == "a":
+            base = a << self.frac_bits
+        else:
+            half = self.frac_bits + self.guard_bits if self.lines[line] == "sqrt(2) a" else self.frac_bits - 1
+            base = round_sqrt2(a, half)
         return -(base << shift) if negative else base << shift
 
     def product_table(self, abits: int, signed: bool = False) -> NDArray[Any]:
@@ -422,17 +740,17 @@ class WeightFormat:
         return max(abs(self.product_of(magnitude, code)) for code in range(1 << self.storage_bits))
 
     def product_range(self, abits: int, signed: bool = False) -> tuple[int, int]:
-        """Smallest and largest product over all operand pairs (unused codes included)."""
+        """Smallest and largest product of all activations and the codes of :attr:`codes` (what encoders give).
+
+        Widths follow from it, for every grid alike; hardware works modulo them, so that an unused code
+        (the most negative one in two's complement) may wrap around.
+        """
         activation = ActivationFormat(abits, signed)
-        ends = [
-            self.product_of(a, c)
-            for a in (activation.min, activation.max)
-            for c in range(1 << self.storage_bits)
-        ]
+        ends = [self.product_of(a, int(c)) for a in (activation.min, activation.max) for c in self._table[1]]
         return min(ends), max(ends)
 
     def product_bits(self, abits: int, signed: bool = False) -> int:
-        """Width of the narrowest two's complement integer that holds every product."""
+        """Width of the narrowest two's complement integer that holds every product of :attr:`codes`."""
         return signed_width(*self.product_range(abits, signed))
 
     def accumulator_bits(self, abits: int, terms: int, signed: bool = False) -> int:
@@ -441,13 +759,38 @@ class WeightFormat:
         return signed_width(terms * low, terms * high)
 
 
+def two_terms(
+    weight: WeightFormat, activation: ActivationFormat
+) -> tuple[list[int], list[int] | None, NDArray[np.int64] | None]:
+    """(even, odd, table): ``product(a, code) = a * even[code] + table[a - min] * odd[code]``.
+
+    ``even`` and ``odd``: Python integers by code; ``table``: (2**bits,) int64 by ascending activation. The last two
+    are None for the grids whose products are multiples of the activation.
+
+    Raises
+    ------
+    InputError
+        For a format with two tables.
+    """
+    if len(weight.lines) > 2:
+        raise InputError(
+            f"{weight.name} reads {len(weight.lines) - 1} tables, expected at most one: "
+            f"use anchor {weight.exponents[-1]}, which rounds the smallest level to no table of its own"
+        )
+    even = [c << (weight.frac_bits if weight.shift_and_lut else 0) for c in weight.coefficients[0]]
+    if len(weight.lines) == 1:
+        return even, None, None
+    table = weight.line_tables(activation.bits, activation.signed)[1]
+    return even, list(weight.coefficients[1]), table[np.argsort(activation.values)]
+
+
 @lru_cache(maxsize=64)
 def _product_table(weight: WeightFormat, activation: ActivationFormat) -> NDArray[Any]:
     rows = [
         [weight.product_of(int(a), code) for code in range(1 << weight.storage_bits)]
         for a in activation.values
     ]
-    fits = weight.product_bits(activation.bits, activation.signed) <= 64
+    fits = max(weight.max_product(activation.max), weight.max_product(-activation.min)) < 1 << 63
     table = np.array(rows, dtype=np.int64 if fits else object)
     table.setflags(write=False)
     return table

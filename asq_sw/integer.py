@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from asq_sw import models
 from asq_sw.errors import InputError
-from asq_sw.formats import ActivationFormat, WeightFormat
+from asq_sw.formats import ActivationFormat, WeightFormat, two_terms
 from asq_sw.graph import Graph, Node
 from asq_sw.interop.weights import read_weights, write_npz
 from asq_sw.nn import pooling
@@ -281,7 +281,7 @@ def _export_multiply(
     check_products(weight.format)
     encoded = weight.encode(weights)
     layer: dict[str, Any] = {
-        "grid": encoded.format.grid, "wbits": encoded.format.bits, "frac_bits": encoded.format.frac_bits,
+        **encoded.format.spec(),
         "abits": activation.format.bits, "signed": activation.format.signed,
     }  # fmt: skip
     arrays[f"{node.name}.codes"] = encoded.codes.astype(
@@ -441,7 +441,7 @@ class IntegerNetwork:
     def format_of(self, name: str) -> tuple[WeightFormat, ActivationFormat]:
         """The formats of a layer's codes."""
         layer = self.meta["layers"][name]
-        weight = WeightFormat(layer["grid"], layer["wbits"], layer["frac_bits"])
+        weight = WeightFormat.from_spec(layer)
         return weight, ActivationFormat(layer["abits"], layer["signed"])
 
     def _prepare(self, node: Node) -> dict[str, Any]:
@@ -746,10 +746,9 @@ def check_products(weight: WeightFormat) -> None:
     InputError
         If they reach 2**40 times the activation.
     """
-    reach = weight.max_exponent // (2 if weight.grid.startswith("post") else 1) + weight.frac_bits
-    if reach > 40:
+    if weight.reach_bits > 40:
         raise InputError(
-            f"products of {weight.bits}-bit {weight.grid} weights reach 2**{reach} times the activation, "
+            f"products of {weight.bits}-bit {weight.grid} weights reach 2**{weight.reach_bits} times the activation, "
             "expected at most 2**40: use fewer bits"
         )
 
@@ -757,24 +756,10 @@ def check_products(weight: WeightFormat) -> None:
 def split_codes(
     weight: WeightFormat, activation: ActivationFormat, codes: Array
 ) -> tuple[Array, Array | None, Array | None]:
-    """(even, odd, table): ``product(a, code) = a * even + table[a - min] * odd``, whole numbers.
-
-    ``odd`` and ``table`` are None for the grids whose products are multiples of the activation.
-    """
-    every = np.arange(1 << weight.storage_bits)
-    if weight.grid not in ("post", "post-paper"):
-        return np.array([weight.integer(int(c)) for c in every])[codes], None, None
+    """:func:`asq_sw.formats.two_terms` of each of ``codes``, int64."""
     check_products(weight)
-    even, odd = np.zeros(len(every), np.int64), np.zeros(len(every), np.int64)
-    for code in every.tolist():
-        negative, zero, is_odd, shift = weight.decompose(code)
-        value = 0 if zero else (-1 if negative else 1) << shift
-        (odd if is_odd else even)[code] = value if is_odd else value << weight.frac_bits
-    values = activation.values
-    table = weight.lut(activation.bits, activation.signed)[np.argsort(values)]
-    if not odd.any():
-        return even[codes], None, None
-    return even[codes], odd[codes], table
+    even, odd, table = two_terms(weight, activation)
+    return np.array(even)[codes], None if odd is None else np.array(odd)[codes], table
 
 
 def _maps(x: Array) -> Array:

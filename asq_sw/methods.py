@@ -32,6 +32,7 @@ from asq_sw.quantizers.grid import STARTS
 _GRIDS = {
     "post": "post",
     "post-paper": "post-paper",
+    "post-gap": "post-gap",
     "pot": "pot",
     "pot-paper": "pot-paper",
     "apot": "apot",

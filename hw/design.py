@@ -44,11 +44,16 @@ class Entry(NamedTuple):
 # Ways to make the product. Each is a multiplier of its own, and goes into the processing element and array.
 _MULTIPLIERS = (
     Entry(
-        "multiplier", ("post", "post-paper", "fp4"), "shift-lut", "hw.multiplier:ShiftMultiplier.from_spec"
+        "multiplier",
+        ("post", "post-paper", "post-gap", "fp4"),
+        "shift-lut",
+        "hw.multiplier:ShiftMultiplier.from_spec",
     ),
     Entry("multiplier", ("pot", "pot-paper"), "shift", "hw.multiplier:PotMultiplier.from_spec"),
     Entry("multiplier", ("apot",), "shift-add", "hw.multiplier:ApotMultiplier.from_spec"),
-    Entry("multiplier", ("int",), "multiply", "hw.multiplier:IntMultiplier.from_spec"),
+    Entry("multiplier", ("int", "int-full"), "multiply", "hw.multiplier:IntMultiplier.from_spec"),
+    Entry("multiplier", ("int",), "signed-activation", "hw.multiplier:SignedActivationMultiplier.from_spec"),
+    Entry("multiplier", ("nf4",), "table-multiply", "hw.multiplier:FixedTableMultiplier.from_spec"),
     Entry("multiplier", GRIDS, "table", "hw.multiplier:TableMultiplier.from_spec", max_index_bits=12),
 )
 
@@ -76,10 +81,9 @@ VARIANTS: dict[str, tuple[str, ...]] = {grid: variants("multiplier", grid) for g
 
 def formats_name(weight: WeightFormat, activation: ActivationFormat) -> str:
     """The number formats in a word, such as ``post4a4f2``; ``as4`` is signed activations."""
-    fraction = f"f{weight.frac_bits}" if weight.grid.startswith("post") else ""
+    fraction = f"f{weight.frac_bits}" if weight.takes_frac_bits else ""
     sign = "s" if activation.signed else ""
-    bits = "" if weight.grid == "fp4" else weight.bits
-    return f"{weight.grid.replace('-', '')}{bits}a{sign}{activation.bits}{fraction}"
+    return f"{weight.name.removesuffix(fraction)}a{sign}{activation.bits}{fraction}"
 
 
 def _whole(field: str, value: Any, low: int, high: int) -> None:
@@ -220,7 +224,7 @@ class UnitSpec:
         """The command-line words that mean this unit, such as ``pe --grid post --wbits 4 --abits 4 ...``."""
         words = [self.unit, "--grid", self.weight.grid, "--wbits", str(self.weight.bits)]
         words += ["--abits", str(self.abits), "--variant", self.variant]
-        if self.weight.grid.startswith("post"):
+        if self.weight.takes_frac_bits:
             words += ["--frac-bits", str(self.weight.frac_bits)]
         if self.signed_activations:
             words.append("--signed")

@@ -3,7 +3,7 @@
 """Multipliers of an activation and a weight code, one per kind of grid, behind one interface.
 
 All are combinational and exact: ``p`` is :meth:`asq_sw.formats.WeightFormat.product_of` for every pair of bit
-patterns, unused weight codes included.
+patterns, modulo its width for the codes that no encoder gives.
 """
 
 from __future__ import annotations
@@ -168,11 +168,11 @@ def lookup(m: Module, index: Value, entries: Sequence[int | None], shape: Shape,
 class ShiftMultiplier(Multiplier):
     """``(odd ? R[a] : a << F) << shift``, signed: the datapath of POST, POT and fp4.
 
-    ``R`` is the format's look-up table (:meth:`WeightFormat.lut`): round(a * sqrt(2) * 2**F) for POST, 3 * a
-    for fp4, none for POT. (negative, zero, odd, shift) are :meth:`WeightFormat.decompose` of the code.
+    ``R`` is the format's look-up table (:meth:`WeightFormat.line_tables`): round(a * sqrt(2) * 2**F) for POST, 3 * a
+    for fp4, none for POT. (negative, zero, line, shift) are :meth:`WeightFormat.decompose` of the code.
     """
 
-    grids: ClassVar[tuple[str, ...]] = ("post", "post-paper", "fp4", "pot", "pot-paper")
+    grids: ClassVar[tuple[str, ...]] = ("post", "post-paper", "post-gap", "fp4", "pot", "pot-paper")
     variant: ClassVar[str] = "shift-lut"
 
     def elaborate(self, platform: object) -> Module:
@@ -186,13 +186,15 @@ class ShiftMultiplier(Multiplier):
         # The activation, or its table entry, as an integer in units of 2**-F.
         base: Value = Cat(Const(0, weight.frac_bits), self.a) if weight.frac_bits else self.a
         base = base.as_signed() if activation.signed else base
-        if any(odd for _, zero, odd, _ in parts if not zero):
-            table = [int(r) for r in weight.lut(activation.bits, activation.signed)]
-            width = max(signed_width(min(table), max(table)), len(base) + 1) - (not activation.signed)
+        tables = weight.line_tables(activation.bits, activation.signed)[1:].tolist()
+        for line, table in enumerate(tables, start=1):
+            width = max(signed_width(min(table), max(table)) - (not activation.signed), len(base))
             shape = Shape(width, activation.signed)
-            entry = lookup(m, self.a.as_unsigned(), table, shape, "lut")
-            odd = lookup(m, field, [None if z else int(o) for _, z, o, _ in parts], unsigned(1), "odd")
-            chosen = Signal(shape, name="base")
+            word = "lut" if line == 1 else f"lut_{line}"
+            entry = lookup(m, self.a.as_unsigned(), table, shape, word)
+            of_line = [None if z else int(used == line) for _, z, used, _ in parts]
+            odd = lookup(m, field, of_line, unsigned(1), "odd" if line == 1 else f"odd_{line}")
+            chosen = Signal(shape, name="base" if line == 1 else f"base_{line}")
             m.d.comb += chosen.eq(Mux(odd, fit(entry, width), fit(base, width)))
             base = chosen
         zero = lookup(m, field, [int(z) for _, z, _, _ in parts], unsigned(1), "zero")
@@ -221,7 +223,7 @@ class ShiftMultiplier(Multiplier):
 class PostMultiplier(ShiftMultiplier):
     """The POST multiplier: levels are powers of sqrt(2)."""
 
-    grids: ClassVar[tuple[str, ...]] = ("post", "post-paper")
+    grids: ClassVar[tuple[str, ...]] = ("post", "post-paper", "post-gap")
 
 
 class PotMultiplier(ShiftMultiplier):
@@ -268,14 +270,62 @@ class ApotMultiplier(Multiplier):
 
 
 class IntMultiplier(Multiplier):
-    """Two's complement multiplication, as the synthesis tool makes it."""
+    """Multiplication as the synthesis tool makes it, in the weights' own encoding.
 
-    grids: ClassVar[tuple[str, ...]] = ("int",)
+    Sign-magnitude: the magnitude's product, then the sign. Two's complement: a signed multiplication.
+    """
+
+    grids: ClassVar[tuple[str, ...]] = ("int", "int-full")
     variant: ClassVar[str] = "multiply"
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        self._give(m, self.a * self.w.as_signed())
+        if self.weight.sign_magnitude:
+            self._give_magnitude(m, self.a * self.w[:-1], self.w[-1])
+        else:
+            self._give(m, self.a * self.w.as_signed())
+        return m
+
+
+class SignedActivationMultiplier(Multiplier):
+    """The activation exclusive-ored with the weight's sign, times the magnitude: ``((a ^ s) + s) * |w|``.
+
+    The sign costs one gate per activation bit, before the multiplication has widened it; what the missing
+    carry is worth, ``s * |w|``, is gated by the sign and added with the partial products.
+    """
+
+    grids: ClassVar[tuple[str, ...]] = ("int",)
+    variant: ClassVar[str] = "signed-activation"
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        if not self.weight.sign_magnitude:
+            raise InputError(
+                f"encoding is {self.weight.encoding} for variant signed-activation, expected sign-magnitude"
+            )
+        sign, magnitude = self.w[-1], self.w[:-1]
+        bits = self.activation.bits
+        extended = self.a if self.activation.signed else Cat(self.a, Const(0, 1))
+        flipped = Signal(signed(len(extended)), name="flipped")
+        m.d.comb += flipped.eq(extended ^ sign.replicate(len(extended)))
+        carry = Signal(len(magnitude), name="carry")
+        m.d.comb += carry.eq(magnitude & sign.replicate(len(magnitude)))
+        assert len(flipped) >= bits
+        self._give(m, flipped * magnitude + carry)
+        return m
+
+
+class FixedTableMultiplier(Multiplier):
+    """A table of fixed-point levels, then a multiplication: ``a * round(level * 2**F)``."""
+
+    grids: ClassVar[tuple[str, ...]] = ("nf4",)
+    variant: ClassVar[str] = "table-multiply"
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        levels = [self.weight.integer(code) for code in range(1 << self.weight.storage_bits)]
+        shape = signed(signed_width(min(levels), max(levels)))
+        self._give(m, self.a * lookup(m, self.w, levels, shape, "level"))
         return m
 
 
@@ -288,5 +338,7 @@ class TableMultiplier(Multiplier):
         m = Module()
         table = self.weight.product_table(self.activation.bits, self.activation.signed)
         index = Cat(self.w, self.a)
-        self._give(m, lookup(m, index, [int(p) for p in table.ravel()], signed(self.product_bits), "product"))
+        half = 1 << (self.product_bits - 1)
+        entries = [(int(p) + half) % (2 * half) - half for p in table.ravel()]  # unused codes may wrap around
+        self._give(m, lookup(m, index, entries, signed(self.product_bits), "product"))
         return m

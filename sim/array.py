@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from asq_sw.errors import InputError
-from asq_sw.formats import ActivationFormat, WeightFormat
+from asq_sw.formats import ActivationFormat, WeightFormat, two_terms
 from sim import array_kernels, array_products
 
 DATAFLOWS = ("ws", "os")
@@ -145,22 +145,14 @@ class ExactArray:
 
     def _terms(self) -> tuple[list[int], list[int], NDArray[np.int64]]:
         """(even, odd) by code, and R by activation value, ascending: the product in two terms."""
-        weight = self.weight_format
-        codes = range(1 << weight.storage_bits)
-        values = np.arange(self.activation_format.min, self.activation_format.max + 1)
-        if not (weight.uses_lut and weight.shift_and_lut):
-            return [weight.integer(code) for code in codes], [0 for _ in codes], np.zeros_like(values)
-        even, odd = [0 for _ in codes], [0 for _ in codes]
-        for code in codes:
-            negative, zero, is_odd, shift = weight.decompose(code)
-            if not zero:
-                sign = -1 if negative else 1
-                if is_odd:
-                    odd[code] = sign << shift
-                else:
-                    even[code] = sign << weight.frac_bits + shift
-        table = weight.lut(self.activation_format.bits, self.activation_format.signed)
-        return even, odd, table[values & (len(table) - 1)]
+        weight, values = (
+            self.weight_format,
+            np.arange(self.activation_format.min, self.activation_format.max + 1),
+        )
+        even, odd, table = two_terms(weight, self.activation_format)
+        if table is None:
+            table = np.zeros(len(values), np.int64)
+        return even, odd or [0 for _ in even], table
 
     def _split(self, values: Any, limbs: int) -> NDArray[np.int64]:
         """Integers of any size as ``limbs`` int64 arrays, lowest first, that sum to them modulo 2**psum_bits."""

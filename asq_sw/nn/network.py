@@ -316,7 +316,7 @@ class Network:
             x_hat = pair.activation.forward(x, training, out=self._pool.take(x.shape, self.dtype))
         if pair.weight is not None:
             w_hat = pair.weight.forward(weights, training)
-        if pair.rounded and isinstance(pair.weight, WeightQuantizer) and pair.weight.format.max_exponent > 0:
+        if pair.rounded and isinstance(pair.weight, WeightQuantizer) and pair.weight.format.rounds:
             rounded = step.saved.get("rounded") or RoundedProducts(step.run, node.op)
             rounded.forward(pair, x_hat, w_hat, out)
             step.saved = {"rounded": rounded}

@@ -46,7 +46,7 @@ def odd_operand(format: Any, activation: Any, scale: Array, x_hat: Array, out: A
         ``x_hat = scale * a``.
     x_hat, out : (N, ...)
     """
-    table = format.lut(activation.bits, activation.signed) * 2.0**-format.frac_bits
+    table = format.lut(activation.bits, activation.signed) * 2.0 ** -(format.frac_bits + format.guard_bits)
     values = activation.values
     ordered = table[np.argsort(values)].astype(x_hat.dtype)
     steps = np.ascontiguousarray(np.broadcast_to(scale.reshape(-1), len(x_hat)).astype(x_hat.dtype))
@@ -66,7 +66,7 @@ def split_weights(format: Any, alpha: Array, w_hat: Array) -> tuple[Array, Array
     """
     magnitude = np.abs(w_hat) / alpha.reshape(-1, *[1] * (w_hat.ndim - 1))
     # level = sqrt(2)**(m - M); zeros get an exponent that does not matter
-    exponent = np.rint(2 * np.log2(np.maximum(magnitude, 1e-9))).astype(np.int64) + format.max_exponent
+    exponent = np.rint(2 * np.log2(np.maximum(magnitude, 1e-9))).astype(np.int64) + format.anchor
     odd = exponent % 2 == 1
     zero = w_hat.dtype.type(0)
     return np.where(odd, zero, w_hat), np.where(odd, w_hat * w_hat.dtype.type(0.5**0.5), zero)

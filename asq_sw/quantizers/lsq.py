@@ -76,7 +76,7 @@ class LsqWeights(AffineQuantizer, WeightQuantizer):
 
     @property
     def format(self) -> WeightFormat:
-        return WeightFormat("int", self.bits)
+        return WeightFormat("int-full", self.bits)
 
     def _initial(self, x: Array) -> dict[str, Array]:
         return {"s": np.array([initial_step(x, self.codes_range.max)])}
@@ -92,8 +92,8 @@ class LsqWeights(AffineQuantizer, WeightQuantizer):
         return self.parameters["s"] * self.format.unit
 
     def _encode_levels(self, level: Array) -> Array:
-        whole = np.rint(level * self.format.unit).astype(np.int64)  # -2**(bits-1) is not a level of "int"
-        return whole & ((1 << self.bits) - 1)
+        whole = np.rint(level * self.format.unit).astype(np.int64)
+        return self.format.encode_integers(whole)
 
 
 def Lsq(bits: int, *, weights: bool = False, **options: Any) -> LsqActivations | LsqWeights:

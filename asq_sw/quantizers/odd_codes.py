@@ -31,6 +31,8 @@ def odd_format(bits: int, label: str) -> WeightFormat:
 
 
 def odd_codes(level: Array, bits: int) -> Array:
-    """``int`` codes (two's complement, ``bits + 1`` wide) of levels in [-1, 1]; shape as given, int64."""
+    """``int`` codes, ``bits + 1`` wide, of levels in [-1, 1]; shape as given, int64."""
     steps = (1 << bits) - 1
-    return (2 * np.rint((level + 1) / 2 * steps).astype(np.int64) - steps) & ((2 << bits) - 1)
+    return WeightFormat("int", bits + 1).encode_integers(
+        2 * np.rint((level + 1) / 2 * steps).astype(np.int64) - steps
+    )

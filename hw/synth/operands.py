@@ -217,8 +217,7 @@ def tile_stimulus(
 
     Output-stationary: every cycle R new activations and R x C new weights, along K, into the accumulators.
     ``held``, and always with weight registers: weights stay and activations stream, as in a weight-stationary
-    fold; the accumulators then start anew every cycle. A variant that cannot hold a code (``int`` in sign and
-    magnitude) gets the code above it.
+    fold; the accumulators then start anew every cycle.
     """
     generator = np.random.default_rng(seed)
     k_total, n_total = operands.weights.shape
@@ -226,9 +225,6 @@ def tile_stimulus(
     first_n = generator.integers(0, n_total, lanes)
     first_t = generator.integers(0, t_total, lanes)
     weights = operands.weights
-    if tile.variant == "multiples" and tile.weight.grid == "int":
-        lowest = 1 << (tile.weight.bits - 1)
-        weights = np.where(weights == lowest, lowest + 1, weights)
     slices = max(1, k_total // tile.rows)
     length = min(CYCLES, max(64, 2 * slices)) + 1
     cycle = np.arange(length)

@@ -6,13 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from asq_sw.errors import InputError
-from asq_sw.formats import GRIDS, ActivationFormat, WeightFormat
+from asq_sw.formats import GRID_RECORDS, GRIDS, ActivationFormat, WeightFormat
 
 if TYPE_CHECKING:
     from hw.variants.products import Products
 
-_POWERS = ("post", "post-paper", "pot", "pot-paper", "fp4")
-_TABLES = ("post", "post-paper", "fp4")
+_POWERS = ("post", "post-paper", "post-gap", "pot", "pot-paper", "fp4")
+_INT = ("int", "int-full")
+_SIGNED = tuple(name for name, grid in GRID_RECORDS.items() if "sign-magnitude" in grid.encodings)
+_TABLES = ("post", "post-paper", "post-gap", "fp4")
 
 
 class Entry(NamedTuple):
@@ -40,11 +42,17 @@ VARIANTS: tuple[Entry, ...] = (
     Entry("shift-add", _TABLES, "hw.variants.shift_add:ShiftAdd"),
     Entry("shared-shift-add", _TABLES, "hw.variants.shift_add:SharedShiftAdd"),
     Entry("even-odd", ("post", "post-paper"), "hw.variants.even_odd:EvenOdd"),
-    Entry("booth", ("int",), "hw.variants.booth:Booth"),
-    Entry("paired-planes", ("int",), "hw.variants.paired_planes:PairedPlanes"),
-    Entry("digits", ("int",), "hw.variants.digits:Digits"),
-    Entry("planes", ("int",), "hw.variants.planes:Planes"),
-    Entry("multiples", GRIDS, "hw.variants.multiples:Multiples"),
+    Entry("gap-or-fp4", ("post-gap", "fp4"), "hw.variants.two_grids:GapOrFp4"),
+    Entry("signed-planes", ("int",), "hw.variants.signed_planes:SignedPlanes"),
+    Entry("signed-digits", ("int",), "hw.variants.signed_planes:SignedDigits"),
+    Entry("late-sign-planes", ("int",), "hw.variants.signed_planes:LateSign"),
+    Entry("booth", _INT, "hw.variants.booth:Booth"),
+    Entry("paired-planes", _INT, "hw.variants.paired_planes:PairedPlanes"),
+    Entry("digits", _INT, "hw.variants.digits:Digits"),
+    Entry("planes", _INT, "hw.variants.planes:Planes"),
+    Entry("decoded-planes", ("nf4",), "hw.variants.signed_planes:DecodedPlanes"),
+    Entry("multiples", _SIGNED, "hw.variants.multiples:Multiples"),
+    Entry("decoded-planes", ("apot", "fp4"), "hw.variants.signed_planes:DecodedPlanes"),
     Entry("whole-table", GRIDS, "hw.variants.whole_table:WholeTable", 12),
 )
 

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from amaranth.hdl import Cat, Const, Module, Signal, Value
 
 from hw.variants.heap import Operand
-from hw.variants.products import Products
+from hw.variants.planes import Planes
 
 _0 = Const(0, 1)
 
 
-class Booth(Products):
+class Booth(Planes):
     """Radix-4 modified Booth (MacSorley 1961); complements without their carries.
 
     Digit d of bits (w_{2i+1}, w_{2i}, w_{2i-1}) is ``-2 w_{2i+1} + w_{2i} + w_{2i-1}``. A negative digit
     adds ``N - |d| u`` with N all ones, which is the complement; ``-N`` goes into the correction.
     """
-
-    grids: ClassVar[tuple[str, ...]] = ("int",)
-
-    def lines(self, m: Module, activations: Sequence[Value]) -> Value:
-        return Cat(self.offset_binary(a) for a in activations)
 
     def operands(self, m: Module, lines: Value, codes: Sequence[Value]) -> list[list[Operand]]:
         width, found = self.activation.bits + 1, []
@@ -40,5 +34,5 @@ class Booth(Products):
         ones, total = (1 << (self.activation.bits + 1)) - 1, 0
         for index in range(0, self.weight.bits, 2):
             top = min(index + 1, self.weight.bits - 1)
-            total -= (ones << index) * (code >> top & 1)
+            total -= (ones << index) * (int(self.stored(code)) >> top & 1)
         return (total - self.offset * self.weight.integer(code),)

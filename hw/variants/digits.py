@@ -52,6 +52,6 @@ class Digits(Planes):
         bits, largest = self.weight.bits, (1 << self.activation.bits) - 1
         if bits % 2:
             return super().correction(code)
-        top = code >> (bits - 2)
+        top = int(self.stored(code)) >> (bits - 2)
         negative = {2: 2, 3: 1}.get(top, 0)
         return (-(negative << (bits - 2)) * largest - self.offset * self.weight.integer(code),)

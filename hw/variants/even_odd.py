@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
 
+from asq_sw.errors import InputError
 from asq_sw.formats import ActivationFormat, WeightFormat, signed_width
 from hw.multiplier import lookup
 from hw.variants.heap import Operand
@@ -26,6 +27,8 @@ class EvenOdd(Products):
 
     def __init__(self, weight: WeightFormat, activation: ActivationFormat):
         super().__init__(weight, activation)
+        if weight.guard_bits or len(weight.lines) > 2:
+            raise InputError(f"{weight.name} has gaps, expected consecutive exponents for variant even-odd")
         parts = [weight.decompose(field) for field in range(1 << weight.magnitude_bits)]
         self.zero = [zero for _, zero, _, _ in parts]
         self.is_odd = [odd for _, _, odd, _ in parts]

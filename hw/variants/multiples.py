@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy as np
 from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
-from numpy.typing import NDArray
 
 from asq_sw.errors import InputError
-from asq_sw.formats import GRIDS, ActivationFormat, WeightFormat
+from asq_sw.formats import GRID_RECORDS, ActivationFormat, WeightFormat
 from hw.multiplier import lookup
 from hw.variants.heap import Operand
 from hw.variants.products import Products
@@ -19,15 +17,18 @@ from hw.variants.products import Products
 class Multiples(Products):
     """The whole-product table, hoisted to the tile's edge: an AND-OR picks one line per product.
 
-    Lines that are shifts of one another are one line. ``int`` weights are recoded to sign and magnitude
-    offline; the most negative two's complement code has no place there.
+    Lines that are shifts of one another are one line.
     """
 
-    grids: ClassVar[tuple[str, ...]] = GRIDS
+    grids: ClassVar[tuple[str, ...]] = tuple(
+        name for name, grid in GRID_RECORDS.items() if "sign-magnitude" in grid.encodings
+    )
 
     def __init__(self, weight: WeightFormat, activation: ActivationFormat):
         super().__init__(weight, activation)
-        self.fields = 1 << (weight.bits - 1 if weight.grid == "int" else weight.magnitude_bits)
+        if not weight.sign_magnitude:
+            raise InputError(f"{weight.name} is not in sign-magnitude, expected that for variant multiples")
+        self.fields = 1 << weight.magnitude_bits
         self.tables: list[list[int]] = []
         self.offsets: list[int] = []
         #: (line, shift) by magnitude field; None for zero.
@@ -78,20 +79,8 @@ class Multiples(Products):
         m.d.comb += product.eq(value ^ sign.replicate(self.product_width))
         return [[Operand(product, 0)]]
 
-    def stored(self, codes: Any) -> NDArray[np.int64]:
-        given = np.asarray(codes, dtype=np.int64)
-        if self.weight.grid != "int":
-            return given
-        half = self.fields
-        if (given == half).any():
-            raise InputError(
-                f"weight code {half} is -{half}, expected -{half - 1} to {half - 1}: stored as sign and magnitude"
-            )
-        return np.where(given < half, given, half | (2 * half - given))
-
     def correction(self, code: int) -> tuple[int, ...]:
-        stored = int(self.stored(code))
-        pick = self.picks[stored % self.fields]
+        pick = self.picks[code % self.fields]
         offset = 0 if pick is None else self.offsets[pick[0]] << pick[1]
-        negative = stored >= self.fields
+        negative = code >= self.fields
         return (offset - ((1 << self.product_width) - 1) if negative else -offset,)

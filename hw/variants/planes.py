@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 from amaranth.hdl import Cat, Module, Value
+from numpy.typing import NDArray
 
 from hw.variants.heap import Operand
 from hw.variants.products import Products
@@ -18,10 +20,15 @@ class Planes(Products):
     of subtracting ``2**(b-1) * w_top * u``; what is left depends on the weight alone.
     """
 
-    grids: ClassVar[tuple[str, ...]] = ("int",)
+    grids: ClassVar[tuple[str, ...]] = ("int", "int-full")
 
     def lines(self, m: Module, activations: Sequence[Value]) -> Value:
         return Cat(self.offset_binary(a) for a in activations)
+
+    def stored(self, codes: Any) -> NDArray[np.int64]:
+        """Two's complement, whatever the format's codes are."""
+        by_code = [self.weight.integer(code) for code in range(1 << self.weight.storage_bits)]
+        return np.array(by_code)[np.asarray(codes, dtype=np.int64)] & ((1 << self.weight.bits) - 1)
 
     def plane(self, lines: Value, codes: Sequence[Value], index: int) -> list[Operand]:
         """The operands of bit ``index`` of the weights."""
@@ -33,6 +40,6 @@ class Planes(Products):
         return [[term for index in range(self.weight.bits) for term in self.plane(lines, codes, index)]]
 
     def correction(self, code: int) -> tuple[int, ...]:
-        top = code >> (self.weight.bits - 1)
+        top = int(self.stored(code)) >> (self.weight.bits - 1)
         largest = (1 << self.activation.bits) - 1
         return (-(top << (self.weight.bits - 1)) * largest - self.offset * self.weight.integer(code),)

@@ -1,12 +1,13 @@
-"""Shift of one of two lines, signed: POST, POT and fp4, with the table made once per row at the tile's edge.
+"""Shift of one of two or three lines, signed: POST, POT and fp4, with tables made once per row at the tile's edge.
 
 ``|product| = (odd ? R[a] : a << F) << shift``. R is what differs between the grids: round(a sqrt(2) 2**F) for
-POST, 3a for fp4, absent for POT.
+POST, 3a for fp4, absent for POT (:attr:`asq_sw.formats.WeightFormat.lines`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,7 +24,7 @@ _0 = Const(0, 1)
 
 
 class SelectShift(Products):
-    """A multiplexer, a sign and a shifter per product; the table is a line.
+    """A multiplexer, a sign and a shifter per product; the tables are lines.
 
     The sign is an exclusive-or *before* the shift, on fewer bits than after it, and the shift fills with
     zeros. That is no negation, but it is off by a number that depends on the weight alone.
@@ -35,34 +36,58 @@ class SelectShift(Products):
     late_sign : bool
         The exclusive-or comes after the shift.
     own_table : bool
-        Every product makes its own table entry.
+        Every product makes its own table entries.
     fields : sequence of int
         The tile's magnitude field for each of the format's.
-    odd, zero, shifts : list
-        Of each of the tile's magnitude fields (:meth:`WeightFormat.decompose`).
+    picks, zero, shifts : list
+        Of each of the tile's magnitude fields: its line, whether it is zero, its distance.
+    tables, offsets, masks : list
+        Of each of the format's lines: entries by offset-binary activation, what makes them unsigned, and the
+        bits that they may have. A line is shifted at least as far as all its levels are, if that saves a distance.
     """
 
-    grids: ClassVar[tuple[str, ...]] = ("post", "post-paper", "pot", "pot-paper", "fp4")
+    grids: ClassVar[tuple[str, ...]] = ("post", "post-paper", "post-gap", "pot", "pot-paper", "fp4")
     one_hot: ClassVar[bool] = False
     late_sign: ClassVar[bool] = False
     own_table: ClassVar[bool] = False
 
     def __init__(self, weight: WeightFormat, activation: ActivationFormat):
         super().__init__(weight, activation)
+        self.moved = self._moved()
         self._arrange(tuple(range(1 << weight.magnitude_bits)))
-        # Both lines as unsigned numbers: for signed activations an offset makes them so.
-        bits = activation.bits
-        self.even_offset = self.offset << weight.frac_bits
-        self.even_mask = ((1 << bits) - 1) << weight.frac_bits
-        self.odd_offset, self.table = 0, [0] * (1 << bits)
-        if any(self.odd):
-            table = weight.lut(bits, activation.signed)
-            entries = [int(table[a & ((1 << bits) - 1)]) for a in self.pattern_values()]
-            self.odd_offset = max(-min(entries), 0)
-            self.table = [entry + self.odd_offset for entry in entries]
-        self.odd_mask = (1 << max(self.table).bit_length()) - 1
-        self.base_width = max(self.even_mask, self.odd_mask).bit_length()
-        self.line_width = bits + (0 if self.own_table else self.odd_mask.bit_length())
+        # Lines as unsigned numbers: for signed activations an offset makes them so.
+        by_pattern = weight.line_tables(activation.bits, activation.signed)
+        patterns = [a & ((1 << activation.bits) - 1) for a in self.pattern_values()]
+        self.tables, self.offsets, self.masks = [], [], []
+        for line, moved in enumerate(self.moved):
+            entries = [int(by_pattern[line][a]) << moved for a in patterns]
+            offset = max(-min(entries), 0)
+            self.offsets.append(offset)
+            self.tables.append([entry + offset for entry in entries])
+            if line == 0:
+                self.masks.append(((1 << activation.bits) - 1) << self._even_shift)
+            else:
+                self.masks.append((1 << max(self.tables[-1]).bit_length()) - 1)
+        self.base_width = max(self.masks).bit_length()
+        self.line_width = activation.bits + (0 if self.own_table else self.table_width)
+
+    @property
+    def _even_shift(self) -> int:
+        """Where the activation's lowest bit stands in its line."""
+        return self.moved[0] + (self.weight.frac_bits if self.weight.record.kind == "powers" else 0)
+
+    @property
+    def table_width(self) -> int:
+        """Bits of all entries that stand beside the activation."""
+        return sum(mask.bit_length() for mask in self.masks[1:])
+
+    def _moved(self) -> list[int]:
+        """How far each line is shifted beforehand: such that the fewest distances are left."""
+        terms = [term for term in self.weight.terms if term is not None]
+        count = len(self.weight.lines)
+        least = [min((t.shift for t in terms if t.line == line), default=0) for line in range(count)]
+        choices = product(*(range(low + 1) for low in least))
+        return list(min(choices, key=lambda by: (len({t.shift - by[t.line] for t in terms}), sum(by), by)))
 
     def reorder(self, order: tuple[int, ...]) -> None:
         fields = range(1 << self.weight.magnitude_bits)
@@ -74,16 +99,19 @@ class SelectShift(Products):
         """What each of the tile's magnitude fields does, with the format's fields in this order."""
         fields = range(1 << self.weight.magnitude_bits)
         self.fields = order
-        parts = {order[field]: self.weight.decompose(field) for field in fields}
-        self.zero = [parts[field][1] for field in fields]
-        self.odd = [parts[field][2] and not parts[field][1] for field in fields]
-        self.shifts = _filled([None if parts[field][1] else parts[field][3] for field in fields])
+        parts = {order[field]: self.weight.terms[field] for field in fields}
+        terms = [parts[field] for field in fields]
+        self.zero = [term is None for term in terms]
+        self.picks = [0 if term is None else term.line for term in terms]
+        self.shifts = _filled(
+            [None if term is None else term.shift - self.moved[term.line] for term in terms]
+        )
 
     def width(self, shift: int) -> int:
         """Bits of the largest product at a distance."""
         masks = [
-            self.odd_mask if odd else self.even_mask
-            for odd, zero, distance in zip(self.odd, self.zero, self.shifts, strict=True)
+            self.masks[line]
+            for line, zero, distance in zip(self.picks, self.zero, self.shifts, strict=True)
             if not zero and distance == shift
         ]
         return shift + max((mask.bit_length() for mask in masks), default=0)
@@ -95,28 +123,32 @@ class SelectShift(Products):
 
     # -- hardware ----------------------------------------------------------------------------------------
 
-    def entry(self, m: Module, u: Value) -> Value:
-        """The table's entry, as an unsigned number, for an activation in offset binary."""
-        return lookup(m, u, self.table, unsigned(self.odd_mask.bit_length()), "lut")
+    def entries(self, m: Module, u: Value) -> Value:
+        """The tables' entries, as unsigned numbers side by side, for an activation in offset binary."""
+        found = []
+        for line, (table, mask) in enumerate(zip(self.tables, self.masks, strict=True)):
+            if line:
+                name = "lut" if line == 1 else f"lut_{line}"
+                found.append(lookup(m, u, table, unsigned(mask.bit_length()), name))
+        return Cat(*found)
 
     def lines(self, m: Module, activations: Sequence[Value]) -> Value:
         u = Signal(self.activation.bits, name="activation")
         m.d.comb += u.eq(self.offset_binary(activations[0]))
-        return u if self.own_table or not self.odd_mask else Cat(u, self.entry(m, u))
+        return u if self.own_table or not self.table_width else Cat(u, self.entries(m, u))
 
     def operands(self, m: Module, lines: Value, codes: Sequence[Value]) -> list[list[Operand]]:
         field, sign = self._fields(m, codes[0])
-        even, odd = self._lines(m, lines)
-        value = self._selected(m, even, odd, field)
+        value = self._selected(m, self._lines(m, lines), field)
         if self.late_sign:
             value = [bit ^ sign for bit in self._shifted(m, value, field)]
         else:
             signed = Signal(len(value), name="signed")
             m.d.comb += signed.eq(Cat(*value) ^ sign.replicate(len(value)))
             value = self._shifted(m, list(signed), field)
-        product = Signal(len(value), name="product")
-        m.d.comb += product.eq(Cat(*value))
-        return [[Operand(product, 0)]]
+        term = Signal(len(value), name="product")
+        m.d.comb += term.eq(Cat(*value))
+        return [[Operand(term, 0)]]
 
     def _fields(self, m: Module, code: Value) -> tuple[Value, Value]:
         """Magnitude field and sign of a code."""
@@ -125,26 +157,31 @@ class SelectShift(Products):
         m.d.comb += field.eq(code[:-1])
         return field, code[-1]
 
-    def _lines(self, m: Module, lines: Value) -> tuple[Value, Value]:
-        """The even line and the odd one."""
+    def _lines(self, m: Module, lines: Value) -> list[Value]:
+        """The lines, each from its lowest bit."""
         bits = self.activation.bits
-        even: Value = Cat(Const(0, self.weight.frac_bits), lines[:bits])
-        return even, self.entry(m, lines[:bits]) if self.own_table and self.odd_mask else lines[bits:]
+        found: list[Value] = [Cat(Const(0, self._even_shift), lines[:bits])]
+        rest = self.entries(m, lines[:bits]) if self.own_table and self.table_width else lines[bits:]
+        for mask in self.masks[1:]:
+            width = mask.bit_length()
+            found.append(rest[:width])
+            rest = rest[width:]
+        return found
 
-    def _selected(self, m: Module, even: Value, odd: Value, field: Value) -> list[Value]:
-        """Bits of the selected line; of neither for a zero, unless the shifter makes the zero."""
+    def _selected(self, m: Module, lines: Sequence[Value], field: Value) -> list[Value]:
+        """Bits of the selected line; of none for a zero, unless the shifter makes the zero."""
         zero = None if self.one_hot else 0
-        takes_even = [zero if z else int(not o) for o, z in zip(self.odd, self.zero, strict=True)]
-        takes_odd = [zero if z else int(o) for o, z in zip(self.odd, self.zero, strict=True)]
-        even_select = lookup(m, field, takes_even, unsigned(1), "even")
-        odd_select = lookup(m, field, takes_odd, unsigned(1), "odd") if self.odd_mask else _0
+        selects = []
+        for line in range(len(lines)):
+            takes = [zero if z else int(pick == line) for pick, z in zip(self.picks, self.zero, strict=True)]
+            name = ("even", "odd", "small")[line]
+            selects.append(lookup(m, field, takes, unsigned(1), name))
         bits: list[Value] = []
         for place in range(self.base_width):
             value: Value = _0
-            if self.even_mask >> place & 1:
-                value = value | (even[place] & even_select)
-            if self.odd_mask >> place & 1:
-                value = value | (odd[place] & odd_select)
+            for line, select, mask in zip(lines, selects, self.masks, strict=True):
+                if mask >> place & 1:
+                    value = value | (line[place] & select)
             bit = Signal(name=f"base_{place}")
             m.d.comb += bit.eq(value)
             bits.append(bit)
@@ -209,7 +246,7 @@ class SelectShift(Products):
         """Of a code of the format: its sign, the tile's field, and what the lines' offsets add to its magnitude."""
         stored = int(self.stored(code))
         field = stored & ((1 << self.weight.magnitude_bits) - 1)
-        offset = (self.odd_offset if self.odd[field] else self.even_offset) << self.shifts[field]
+        offset = self.offsets[self.picks[field]] << self.shifts[field]
         return bool(stored >> self.weight.magnitude_bits), field, 0 if self.zero[field] else offset
 
 

@@ -60,16 +60,18 @@ class ShiftAdd(SelectShift):
     c, n and d are the smallest that give the definition's rounding for every activation.
     """
 
-    grids: ClassVar[tuple[str, ...]] = ("post", "post-paper", "fp4")
+    grids: ClassVar[tuple[str, ...]] = ("post", "post-paper", "post-gap", "fp4")
     own_table: ClassVar[bool] = True
 
     def __init__(self, weight: WeightFormat, activation: ActivationFormat):
         super().__init__(weight, activation)
-        self.constant = constant(self.table) if self.odd_mask else (0, 0, 0)
+        if len(self.tables) > 2:
+            raise InputError(f"{weight.name} reads two tables, expected one for {type(self).__name__}")
+        self.constant = constant(self.tables[1]) if self.table_width else (0, 0, 0)
 
-    def entry(self, m: Module, u: Value) -> Value:
+    def entries(self, m: Module, u: Value) -> Value:
         c, n, constant_bits = self.constant
-        width, ones = self.odd_mask.bit_length(), (1 << len(u)) - 1
+        width, ones = self.table_width, (1 << len(u)) - 1
         terms = []
         for sign, position in signed_digits(c):
             # minus u is its complement less all ones

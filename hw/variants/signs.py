@@ -23,8 +23,7 @@ class CarryIn(OneHotShift):
 
     def operands(self, m: Module, lines: Value, codes: Sequence[Value]) -> list[list[Operand]]:
         field, sign = self._fields(m, codes[0])
-        even, odd = self._lines(m, lines)
-        value = self._shifted(m, self._selected(m, even, odd, field), field)
+        value = self._shifted(m, self._selected(m, self._lines(m, lines), field), field)
         return [self._negated(m, value, sign)]
 
     def _negated(self, m: Module, value: list[Value], sign: Value) -> list[Operand]:
@@ -56,8 +55,7 @@ class Gated(CarryIn):
 
     def operands(self, m: Module, lines: Value, codes: Sequence[Value]) -> list[list[Operand]]:
         field, sign = self._fields(m, codes[0])
-        even, odd = self._lines(m, lines[:-1])
-        base = self._selected(m, even, odd, field)
+        base = self._selected(m, self._lines(m, lines[:-1]), field)
         value = self._one_hot_shifted(m, base, field, enable=lines[-1])
         used = Signal(name="used_sign")
         m.d.comb += used.eq(sign & lines[-1])
@@ -74,8 +72,7 @@ class TwoSigns(OneHotShift):
 
     def operands(self, m: Module, lines: Value, codes: Sequence[Value]) -> list[list[Operand]]:
         field, sign = self._fields(m, codes[0])
-        even, odd = self._lines(m, lines)
-        value = self._shifted(m, self._selected(m, even, odd, field), field)
+        value = self._shifted(m, self._selected(m, self._lines(m, lines), field), field)
         found = []
         for name, chosen in (("positive", ~sign), ("negative", sign)):
             product = Signal(len(value), name=name)

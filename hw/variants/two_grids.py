@@ -14,39 +14,43 @@ from hw.variants.products import Products
 from hw.variants.select_shift import OneHotShift
 
 
-class PostOrFp4(OneHotShift):
-    """POST at 4 bits (F = 0) or FP4 E2M1, by the ``mode`` input: the entry is round(a sqrt(2)) or 3a.
+class TwoGrids(OneHotShift):
+    """Two grids whose levels are shifts of the activation and of one table, by the ``mode`` input.
 
-    Both are ``a`` shifted by 0 to 3 or the entry shifted by 0 to 2, and a zero. The table is made per row, so
-    the choice costs the columns nothing but the wider entry. Codes are POST's; fp4's are recoded when they
-    are stored.
+    The table is made per row, so the choice costs the columns nothing but the wider entry. Codes are the first
+    grid's; the other's are recoded when they are stored.
+
+    Attributes
+    ----------
+    formats : list of WeightFormat
+        By mode.
     """
 
-    grids: ClassVar[tuple[str, ...]] = ("post", "fp4")
-    modes: ClassVar[tuple[str, ...]] = ("post", "fp4")
+    def pair(self) -> tuple[WeightFormat, WeightFormat]:
+        """The two formats."""
+        raise NotImplementedError
 
     def __init__(self, weight: WeightFormat, activation: ActivationFormat):
         super().__init__(weight, activation)
-        if weight.bits != 4 or weight.frac_bits:
+        self.formats = list(self.pair())
+        if weight not in self.formats:
             raise InputError(
-                f"weights are {weight.grid} with {weight.bits} bits and F = {weight.frac_bits} for variant "
-                "post-or-fp4, expected 4 bits and F = 0"
+                f"weights are {weight.name} for {type(self).__name__}, "
+                f"expected {' or '.join(each.name for each in self.formats)}"
             )
-        self.formats = [WeightFormat("post", 4, 0), WeightFormat("fp4", 4)]
         self.others = [OneHotShift(each, activation) for each in self.formats]
-        post = self.others[0]
+        first = self.others[0]
         self.fields = tuple(self._place(field) for field in range(1 << weight.magnitude_bits))
-        self.odd, self.zero, self.shifts = post.odd, post.zero, post.shifts
-        self.odd_mask = max(other.odd_mask for other in self.others)
-        self.base_width = max(self.even_mask, self.odd_mask).bit_length()
-        self.line_width = activation.bits + self.odd_mask.bit_length()
+        self.picks, self.zero, self.shifts = first.picks, first.zero, first.shifts
+        self.masks = [max(masks) for masks in zip(*(other.masks for other in self.others), strict=True)]
+        self.base_width = max(self.masks).bit_length()
+        self.line_width = activation.bits + self.table_width
 
     def _place(self, field: int) -> int:
-        """The field of POST that does what a field of this format does."""
-        _, zero, odd, shift = self.weight.decompose(field)
-        post = self.others[0]
-        for place, found in enumerate(zip(post.zero, post.odd, post.shifts, strict=True)):
-            if found[0] if zero else found == (False, odd, shift):
+        """The field of the first grid that does what a field of this format does."""
+        term = self.weight.terms[field]
+        for place, found in enumerate(self.formats[0].terms):
+            if found == term:
                 return place
         raise AssertionError(field)
 
@@ -58,9 +62,9 @@ class PostOrFp4(OneHotShift):
         assert mode is not None
         u = Signal(self.activation.bits, name="activation")
         m.d.comb += u.eq(self.offset_binary(activations[0]))
-        width = self.odd_mask.bit_length()
+        width = self.table_width
         entries = [
-            lookup(m, u, other.table, unsigned(width), grid)
+            lookup(m, u, other.tables[1], unsigned(width), grid)
             for grid, other in zip(self.modes, self.others, strict=True)
         ]
         entry = Signal(width, name="lut")
@@ -70,3 +74,23 @@ class PostOrFp4(OneHotShift):
     def sum_bits(self, terms: int) -> int:
         a = self.activation
         return max(each.accumulator_bits(a.bits, terms, a.signed) for each in self.formats)
+
+
+class PostOrFp4(TwoGrids):
+    """POST at 4 bits (F = 0) or FP4 E2M1: the entry is round(a sqrt(2)) or 3a."""
+
+    grids: ClassVar[tuple[str, ...]] = ("post", "fp4")
+    modes: ClassVar[tuple[str, ...]] = ("post", "fp4")
+
+    def pair(self) -> tuple[WeightFormat, WeightFormat]:
+        return WeightFormat("post", 4, 0), WeightFormat("fp4", 4)
+
+
+class GapOrFp4(TwoGrids):
+    """post-gap at 4 bits (F = 0) or FP4 E2M1, of the same codes: the entry is round(2 a sqrt(2)) or 3a."""
+
+    grids: ClassVar[tuple[str, ...]] = ("post-gap", "fp4")
+    modes: ClassVar[tuple[str, ...]] = ("post-gap", "fp4")
+
+    def pair(self) -> tuple[WeightFormat, WeightFormat]:
+        return WeightFormat("post-gap", 4, 0), WeightFormat("fp4", 4)

@@ -197,7 +197,7 @@ def test_even_and_odd_sums_make_the_dot_product() -> None:
     a, codes = rng.integers(0, 16, (20, 4)), rng.integers(0, 16, (20, 4, 1))
     sums = run(spec, a, codes, np.ones(20))
     acc, odd = spec.exact(sums, np.moveaxis(codes, 1, 0))
-    exact = (weight.decode(codes[..., 0]) * a).sum(axis=1) * 2 ** (weight.max_exponent / 2)
+    exact = (weight.decode(codes[..., 0]) * a).sum(axis=1) * 2 ** (weight.anchor / 2)
     np.testing.assert_allclose((acc + 2**0.5 * odd)[:, 0].astype(float), exact, rtol=1e-12, atol=1e-12)
     defined = weight.product(a, codes[..., 0]).sum(axis=1)
     shift = np.array([weight.decompose(int(c))[3] for c in codes.ravel()]).reshape(20, 4)
