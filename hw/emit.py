@@ -181,6 +181,20 @@ def _tile_inputs(spec: UnitSpec) -> list[str]:
     return lines
 
 
+def _tile_ports(spec: UnitSpec) -> list[str]:
+    """Where what lies in a tile's packed ports."""
+    from hw.tile import TileSpec
+
+    tile = TileSpec.from_unit(spec)
+    words = ", ".join(f"{name}[c*{tile.sum_bits} +: {tile.sum_bits}]" for name in tile.outputs)
+    return [
+        f"ports are packed, row r from 0 to {tile.rows - 1}, column c from 0 to {tile.cols - 1}:",
+        f"a[r] is a[r*{tile.abits} +: {tile.abits}]; "
+        f"w[r][c] is w[(r*{tile.cols}+c)*{tile.products.code_bits} +: {tile.products.code_bits}]; "
+        f"sums of column c, two's complement, are {words}",
+    ]
+
+
 def spec_timing(spec: UnitSpec) -> list[str]:
     """When what happens, a line each; the components' docstrings say it in full."""
     if spec.unit == "pe" and spec.dataflow == "ws":
@@ -189,8 +203,9 @@ def spec_timing(spec: UnitSpec) -> list[str]:
         return ["each clk: a_out <= a_in; w_out <= w_in; sum_out <= drain ? sum_in : sum_out + a_in * w_in"]
     if spec.unit == "tile":
         return [
+            *_tile_ports(spec),
             *_tile_inputs(spec),
-            "each clk, column c: acc__c <= (clear ? 0 : acc__c) + the sum over r of a term of a__r and w__r__c;",
+            "each clk, column c: acc[c] <= (clear ? 0 : acc[c]) + the sum over r of a term of a[r] and w[r][c];",
             "term + correction(w) = product: hw.tile.TileSpec.exact adds the corrections, known with the weights",
         ]
     if spec.unit != "array":

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import wiring
+from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import In, Member, Out
 from numpy.typing import ArrayLike, NDArray
 
@@ -379,19 +380,21 @@ class Tile(wiring.Component):
 
     Attributes
     ----------
-    a : In array, rows
-        The activations of this cycle.
-    w : In(code_bits) array, rows by cols
-        The weights, as :meth:`TileSpec.stored` gives them: of this cycle, or with ``registers`` to be taken
-        at this cycle's end where ``load`` is set.
+    a : In(ArrayLayout), rows of abits
+        The activations of this cycle: row r's is ``a[r*A +: A]`` with A = abits.
+    w : In(ArrayLayout), rows of cols of code_bits
+        The weights, as :meth:`TileSpec.stored` gives them: row r's in column c is ``w[(r*C+c)*B +: B]`` with
+        C = cols and B = the variant's code_bits. Of this cycle, or with ``registers`` to be taken at this
+        cycle's end where ``load`` is set.
     mode : In
         Only of a variant with several grids: :attr:`Products.mode`, as long as its weights are there.
     clear : In(1)
         The accumulators start from this cycle's products.
     load : In(1)
         Only with ``registers``.
-    acc, ... : Out(signed(sum_bits)) array, cols
-        The accumulators, by the spec's ``outputs``.
+    acc, ... : Out(ArrayLayout), cols of signed(sum_bits)
+        The accumulators, by the spec's ``outputs``: column c's is ``acc[c*S +: S]`` with S = sum_bits, in two's
+        complement.
     """
 
     def __init__(self, spec: TileSpec):
@@ -402,11 +405,11 @@ class Tile(wiring.Component):
         self.columns = Copies(lambda: Column(spec), [f"column_{c}" for c in range(spec.cols)])
         super().__init__(
             {
-                "a": In(Shape(spec.abits, spec.signed_activations)).array(spec.rows),
-                "w": In(spec.products.code_bits).array(spec.rows, spec.cols),
+                "a": In(ArrayLayout(Shape(spec.abits, spec.signed_activations), spec.rows)),
+                "w": In(ArrayLayout(ArrayLayout(spec.products.code_bits, spec.cols), spec.rows)),
                 **_mode(spec),
                 **_control(spec),
-                **{name: Out(signed(spec.sum_bits)).array(spec.cols) for name in spec.outputs},
+                **{name: Out(ArrayLayout(signed(spec.sum_bits), spec.cols)) for name in spec.outputs},
             }
         )
 

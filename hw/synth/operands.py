@@ -163,7 +163,11 @@ def _array(path: str | Path) -> NDArray[Any]:
 
 @dataclass(frozen=True, eq=False)
 class Stimulus:
-    """A unit's inputs in time: port -> (cycles, lanes), and which cycles to count."""
+    """A unit's inputs in time: port -> (cycles, lanes), and which cycles to count.
+
+    A tile's packed ports have an axis or two more, as :func:`hw.synth.activity.simulate` takes them: ``a``
+    (cycles, lanes, rows) and ``w`` (cycles, lanes, rows, cols).
+    """
 
     inputs: dict[str, ArrayLike]
     counting: NDArray[np.bool_]
@@ -246,14 +250,13 @@ def tile_stimulus(
     inputs["clear"] = clear
     if tile.products.modes:
         inputs["mode"] = np.full((length, lanes), tile.products.mode)
-    for r in range(tile.rows):
-        k = (k0 + r) % k_total
-        inputs[f"a__{r}"] = operands.activations[k, t]
-        for c in range(tile.cols):
-            inputs[f"w__{r}__{c}"] = tile.stored(weights[k, (first_n + c) % n_total])
+    k = (k0[..., None] + np.arange(tile.rows)) % k_total
+    n = (first_n[:, None] + np.arange(tile.cols)) % n_total
+    inputs["a"] = operands.activations[k, t[..., None]]
+    inputs["w"] = tile.stored(weights)[k[..., None], n[:, None]]
     if tile.edge_registers:  # weights and clear a cycle after the activations
         for name in inputs:
-            if not name.startswith(("a__", "mode")):
+            if name not in ("a", "mode"):
                 inputs[name] = np.roll(np.asarray(inputs[name]), 1, axis=0)
     return Stimulus(inputs, _after(3, length))
 
