@@ -30,6 +30,8 @@ for command in sys.argv[1:]:
 
 # In a module with a `case`, Yosys makes a register to start `always @*` at time zero, named after its source.
 _START = re.compile(r"\\\$auto\$verilog_backend\.cc:\d+:dump_module\$\d+ ")
+# Of a saved carry some bits may pass a tree by.
+_CARRY_PORT = re.compile(r"^  input \[\d+:0\] \w+_carry_before;\n", re.MULTILINE)
 _MODULE = re.compile(r"^module .*?^endmodule\n", re.MULTILINE | re.DOTALL)
 _NET = re.compile(r"^  wire (?:signed )?(?:\[\d+:0\] )?(\w+);$", re.MULTILINE)
 _OPEN_PIN = re.compile(r"^    \.\w+\((\w+)\),?$", re.MULTILINE)
@@ -93,6 +95,7 @@ def rtlil_to_verilog(rtlil: str) -> str:
                 f"read_rtlil {source}",
                 "proc -noopt -nomux -norom",  # keep tables as `case`
                 "wreduce t:$add",  # Amaranth's sums are a bit wider than what is used of them
+                "splitnets -format _ w:word_* w:*_carry_before",  # saved carries: words with constant bits
                 "opt_clean -purge",
                 f"write_verilog -noattr {target}",
             ]
@@ -100,6 +103,8 @@ def rtlil_to_verilog(rtlil: str) -> str:
         verilog = target.read_text(encoding="utf-8")
     verilog = verilog[verilog.index("\nmodule ") + 1 :]
     verilog = _START.sub("start", verilog)
+    quiet = "  // verilator lint_{} UNUSEDSIGNAL\n"
+    verilog = _CARRY_PORT.sub(lambda port: quiet.format("off") + port[0] + quiet.format("on"), verilog)
     return _MODULE.sub(_name_open_outputs, verilog)
 
 

@@ -23,7 +23,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, ResetSignal, Shape, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import In, Member, Out
@@ -76,6 +76,12 @@ class TileSpec:
     order : tuple of int
         Which magnitude field the tile takes for each magnitude field of the format: a permutation, applied
         by :meth:`stored`. Empty for the format's own. For the variants that select and shift.
+    enable : bool
+        An input ``en``: every register of the tile holds its value at a clock edge where it is 0, ``load`` or not.
+    reset : bool
+        An input ``rst``, synchronous: where it is 1 the accumulators become 0, also where ``en`` is 0, and the
+        products of that cycle and of those before are in no later sum. Weight registers and the edge's
+        registers keep working: they need no reset.
 
     Raises
     ------
@@ -97,6 +103,8 @@ class TileSpec:
     carry_save: bool = False
     stage: str = "none"
     order: tuple[int, ...] = ()
+    enable: bool = False
+    reset: bool = False
 
     def __post_init__(self) -> None:
         for field, value, low, high in (
@@ -187,6 +195,10 @@ class TileSpec:
             parts.append(f"{self.stage}_stage")
         if self.order:
             parts.append("order" + "".join(map(str, self.order)))
+        if self.enable:
+            parts.append("enable")
+        if self.reset:
+            parts.append("reset")
         if self.terms != OS_TERMS:
             parts.append(f"t{self.terms}")
         return "_".join(parts).replace("-", "_")
@@ -242,6 +254,8 @@ class Edge(wiring.Component):
         The activations.
     mode : In
         Which grid the weights are of, for a variant that has several.
+    en : In(1)
+        Only with ``enable`` and ``edge_registers``.
     lines : Out array, groups
         See :class:`hw.variants.products.Products`.
     """
@@ -253,22 +267,23 @@ class Edge(wiring.Component):
             {
                 "a": In(Shape(spec.abits, spec.signed_activations)).array(spec.rows),
                 **_mode(spec),
+                **({"en": In(1)} if spec.enable and spec.edge_registers else {}),
                 "lines": Out(spec.products.line_width).array(spec.groups),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        products = self.spec.products
-        for g in range(self.spec.groups):
+        spec, products = self.spec, self.spec.products
+        for g in range(spec.groups):
             m.submodules[f"group_{g}"] = part = Module()
             rows = [self.a[r] for r in range(g * products.group, (g + 1) * products.group)]
             lines = products.lines_of(part, rows, self.mode if products.modes else None)
-            if self.spec.edge_registers:
+            if spec.edge_registers:
                 held = Signal(products.line_width, name=f"lines_{g}", reset_less=True)
                 if products.gated:  # the last line says whether the others are needed
                     lines = Cat(Mux(lines[-1], lines[:-1], held[:-1]), lines[-1])
-                m.d.sync += held.eq(lines)
+                m.d.sync += held.eq(Mux(self.en, lines, held) if spec.enable else lines)
                 m.d.comb += self.lines[g].eq(held)
             else:
                 m.d.comb += self.lines[g].eq(lines)
@@ -285,6 +300,8 @@ class Column(wiring.Component):
     clear : In(1)
     load : In(1)
         Only with ``registers``: take ``w`` at this clock edge.
+    en : In(1)
+        Only with ``enable``: registers hold where it is 0.
     acc, ... : Out(signed(sum_bits))
         The accumulators, by the spec's ``outputs``.
     """
@@ -308,7 +325,8 @@ class Column(wiring.Component):
         if spec.registers:
             for r in range(spec.rows):
                 held = Signal.like(codes[r], name=f"weight_{r}", reset_less=True)
-                m.d.sync += held.eq(Mux(self.load, codes[r], held))
+                load = self.load & self.en if spec.enable else self.load
+                m.d.sync += held.eq(Mux(load, codes[r], held))
                 codes[r] = held
         heaps: list[list[Operand]] = [[] for _ in products.sums]
         for g in range(spec.groups):
@@ -323,6 +341,15 @@ class Column(wiring.Component):
             self._accumulate(m, name, self._staged(m, name, heap))
         return m
 
+    def _next(self, register: Value, value: Value) -> Value:
+        """What a register takes at a clock edge: ``value``, unless it is held or reset.
+
+        Multiplexers, not Amaranth's reset and enable: those are processes in the Verilog.
+        """
+        if self.spec.enable:
+            value = Mux(self.en, value, register)
+        return Mux(ResetSignal(), 0, value) if self.spec.reset else value
+
     def _staged(self, m: Module, name: str, heap: list[Operand]) -> list[Operand]:
         """The heap behind the pipeline register, where there is one."""
         spec = self.spec
@@ -334,7 +361,7 @@ class Column(wiring.Component):
         staged = []
         for index, (value, position) in enumerate(heap):
             register = Signal(len(value), name=f"{name}_stage_{index}", reset_less=True)
-            m.d.sync += register.eq(value)
+            m.d.sync += register.eq(self._next(register, value))
             staged.append(Operand(register, position))
         return staged
 
@@ -343,7 +370,7 @@ class Column(wiring.Component):
         clear: Value = self.clear
         if spec.stage != "none":
             clear = Signal(name=f"{name}_clear", reset_less=True)
-            m.d.sync += clear.eq(self.clear)
+            m.d.sync += clear.eq(self._next(clear, self.clear))
         m.submodules[f"{name}_tree"] = tree = Module()
         words = [name, f"{name}_carry"] if spec.carry_save else [name]
         registers = []
@@ -358,7 +385,7 @@ class Column(wiring.Component):
         else:
             sums = [add_up(tree, heap, spec.sum_bits, spec.tree)]
         for word, accumulator, value in zip(words, registers, sums, strict=True):
-            m.d.sync += accumulator.eq(value)
+            m.d.sync += accumulator.eq(self._next(accumulator, value))
             m.d.comb += getattr(self, word).eq(accumulator)
 
 
@@ -368,7 +395,8 @@ def _mode(spec: TileSpec) -> dict[str, Member]:
 
 
 def _control(spec: TileSpec) -> dict[str, Member]:
-    return {"clear": In(1), **({"load": In(1)} if spec.registers else {})}
+    names = ["clear", *(["load"] if spec.registers else []), *(["en"] if spec.enable else [])]
+    return {name: In(1) for name in names}
 
 
 class Tile(wiring.Component):
@@ -392,6 +420,8 @@ class Tile(wiring.Component):
         The accumulators start from this cycle's products.
     load : In(1)
         Only with ``registers``.
+    en : In(1)
+        Only with ``enable``. With ``reset``, ``rst`` is the clock domain's.
     acc, ... : Out(ArrayLayout), cols of signed(sum_bits)
         The accumulators, by the spec's ``outputs``: column c's is ``acc[c*S +: S]`` with S = sum_bits, in two's
         complement.
@@ -422,6 +452,8 @@ class Tile(wiring.Component):
             m.d.comb += [edge.a[r].eq(self.a[r]) for r in range(spec.rows)]
             if spec.products.modes:
                 m.d.comb += edge.mode.eq(self.mode)
+            if spec.enable and spec.edge_registers:
+                m.d.comb += edge.en.eq(self.en)
         for c, column in enumerate(columns):
             edge = edges[c // spec.share]
             m.d.comb += [column.lines[g].eq(edge.lines[g]) for g in range(spec.groups)]
@@ -429,6 +461,8 @@ class Tile(wiring.Component):
             m.d.comb += column.clear.eq(self.clear)
             if spec.registers:
                 m.d.comb += column.load.eq(self.load)
+            if spec.enable:
+                m.d.comb += column.en.eq(self.en)
             for name in spec.outputs:
                 m.d.comb += getattr(self, name)[c].eq(getattr(column, name))
         return m

@@ -248,6 +248,8 @@ def tile_stimulus(
         t = (first_t + (cycle // slices)[:, None]) % t_total
         clear = np.broadcast_to((cycle % slices == 0).astype(np.int64)[:, None], (length, lanes))
     inputs["clear"] = clear
+    if tile.enable:
+        inputs["en"] = np.ones((length, lanes), np.int64)
     if tile.products.modes:
         inputs["mode"] = np.full((length, lanes), tile.products.mode)
     k = (k0[..., None] + np.arange(tile.rows)) % k_total
@@ -256,7 +258,7 @@ def tile_stimulus(
     inputs["w"] = tile.stored(weights)[k[..., None], n[:, None]]
     if tile.edge_registers:  # weights and clear a cycle after the activations
         for name in inputs:
-            if name not in ("a", "mode"):
+            if name not in ("a", "mode", "en"):
                 inputs[name] = np.roll(np.asarray(inputs[name]), 1, axis=0)
     return Stimulus(inputs, _after(3, length))
 
