@@ -18,6 +18,7 @@ from asq_sw.formats import WeightFormat, apot_fields
 from asq_sw.provenance import versions
 from hw.design import UnitSpec
 from hw.hierarchy import Modules
+from hw.identical import written_once
 
 # Yosys leaves the process when a command fails and writes its log to C's standard output: hence a process.
 _RUN_YOSYS = """
@@ -86,7 +87,7 @@ def to_verilog(component: Any, name: str | None = None) -> str:
 
 
 def rtlil_to_verilog(rtlil: str) -> str:
-    """Verilog of RTLIL text as :func:`to_rtlil` gives it."""
+    """Verilog of RTLIL text as :func:`to_rtlil` gives it, every module once (:mod:`hw.identical`)."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "in.il"), Path(folder, "out.v")
         source.write_text(rtlil, encoding="utf-8")
@@ -105,7 +106,7 @@ def rtlil_to_verilog(rtlil: str) -> str:
     verilog = _START.sub("start", verilog)
     quiet = "  // verilator lint_{} UNUSEDSIGNAL\n"
     verilog = _CARRY_PORT.sub(lambda port: quiet.format("off") + port[0] + quiet.format("on"), verilog)
-    return _MODULE.sub(_name_open_outputs, verilog)
+    return written_once(_MODULE.sub(_name_open_outputs, verilog))
 
 
 def _name_open_outputs(module: re.Match[str]) -> str:

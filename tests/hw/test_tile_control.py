@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from amaranth.hdl import ClockDomain, Module
 from amaranth.sim import Simulator
+from tile_model import CYCLES, expected, inputs_of
 
 from asq_sw.formats import WeightFormat
 from hw.emit import lint, rtlil_to_verilog, to_rtlil
@@ -25,7 +26,6 @@ OPTIONS: tuple[dict[str, Any], ...] = (
     {"stage": "tree", "edge_registers": True, "registers": True},
     {"carry_save": True, "stage": "tree"},
 )
-CYCLES = 40
 
 
 def spec_of(options: dict[str, Any]) -> TileSpec:
@@ -33,57 +33,6 @@ def spec_of(options: dict[str, Any]) -> TileSpec:
         WeightFormat("post", 4, 0), 4, variant="one-hot-shift", rows=3, cols=2, terms=64, enable=True, reset=True,
         **options,
     )  # fmt: skip
-
-
-def inputs_of(spec: TileSpec) -> dict[str, np.ndarray]:
-    """Random inputs in time, (CYCLES, ...) by port, that begin with a reset."""
-    rng = np.random.default_rng(1)
-    found = {
-        "a": rng.integers(0, 16, (CYCLES, spec.rows)),
-        "w": rng.integers(0, 16, (CYCLES, spec.rows, spec.cols)),
-        "clear": rng.random(CYCLES) < 0.1,
-        "en": rng.random(CYCLES) < 0.6,
-        "rst": rng.random(CYCLES) < 0.1,
-    }
-    found["en"][:2], found["rst"][:2], found["rst"][5:9], found["en"][5:9] = True, True, [0, 1, 0, 1], False
-    if spec.registers:
-        found["load"] = rng.random(CYCLES) < 0.3
-        found["load"][0] = True
-    return {name: values.astype(np.int64) for name, values in found.items()}
-
-
-def expected(spec: TileSpec, given: dict[str, np.ndarray]) -> np.ndarray:
-    """The sum of terms (products less corrections) in the accumulators, (CYCLES, cols), before each clock edge.
-
-    The tile in words: lists of terms instead of hardware.
-    """
-    width, products = spec.sum_bits, spec.products
-    activations, weights = given["a"][0] * 0, given["w"][0] * 0
-    sums, waiting, waiting_clear = [0] * spec.cols, [0] * spec.cols, False
-    seen = []
-    for t in range(CYCLES):
-        seen.append(list(sums))
-        a = activations if spec.edge_registers else given["a"][t]
-        w = weights if spec.registers else given["w"][t]
-        terms = [
-            sum(
-                products.share(int(a[r]), int(w[r, c]))[0] - products.correction(int(w[r, c]))[0]
-                for r in range(spec.rows)
-            )
-            for c in range(spec.cols)
-        ]
-        if given["rst"][t]:
-            sums, waiting, waiting_clear = [0] * spec.cols, [0] * spec.cols, False
-        elif given["en"][t]:
-            clear, added = bool(given["clear"][t]), terms
-            if spec.stage != "none":
-                clear, added, waiting_clear, waiting = waiting_clear, waiting, clear, terms
-            sums = [((0 if clear else s) + x) % (1 << width) for s, x in zip(sums, added, strict=True)]
-        if given["en"][t]:
-            activations = given["a"][t]
-            if spec.registers and given["load"][t]:
-                weights = given["w"][t]
-    return np.array(seen)
 
 
 def joined(spec: TileSpec, words: dict[str, np.ndarray]) -> np.ndarray:
