@@ -9,16 +9,17 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from asq_sw.errors import InputError
 from asq_sw.formats import WeightFormat, apot_fields
 from asq_sw.provenance import versions
 from hw.design import UnitSpec
 from hw.hierarchy import Modules
 from hw.identical import written_once
+
+if TYPE_CHECKING:
+    from hw.tile import TileSpec
 
 # Yosys leaves the process when a command fails and writes its log to C's standard output: hence a process.
 _RUN_YOSYS = """
@@ -144,8 +145,11 @@ def definition(weight: WeightFormat) -> list[str]:
     return [*lines, f"activation * level = product * {weight.product_scale!r}"]
 
 
-def header(spec: UnitSpec) -> str:
+def header(spec: UnitSpec | TileSpec) -> str:
     """The comment at the head of a unit's Verilog: product, options, and what it computes."""
+    from hw.tile import TileSpec, meant
+
+    spec = meant(spec)
     tools = ", ".join(f"{name} {version}" for name, version in versions(("amaranth", "pyosys")).items())
     activation = f"{'signed' if spec.signed_activations else 'unsigned'}, {spec.abits} bits"
     lines = [
@@ -157,48 +161,13 @@ def header(spec: UnitSpec) -> str:
         f"w: weight code, grid {spec.weight.grid}, {spec.weight.storage_bits} bits stored",
         *definition(spec.weight),
     ]
-    if spec.unit != "multiplier":
-        lines += [f"partial sums hold {spec.terms} products in {_sum_bits(spec)} bits", *spec_timing(spec)]
+    if isinstance(spec, TileSpec):
+        from hw.contract import comments
+
+        lines += [f"partial sums hold {spec.terms} products in {spec.sum_bits} bits", *comments(spec)]
+    elif spec.unit != "multiplier":
+        lines += [f"partial sums hold {spec.terms} products in {spec.psum_bits} bits", *spec_timing(spec)]
     return "".join(f"// {line}".rstrip() + "\n" for line in lines)
-
-
-def _sum_bits(spec: UnitSpec) -> int:
-    """Width of a partial sum; a tile's variant may have its own."""
-    if spec.unit != "tile":
-        return spec.psum_bits
-    from hw.tile import TileSpec
-
-    return TileSpec.from_unit(spec).sum_bits
-
-
-def _tile_inputs(spec: UnitSpec) -> list[str]:
-    """What a tile's variant takes for the format's codes, where that is another code, and its mode."""
-    from hw.tile import TileSpec
-
-    products = TileSpec.from_unit(spec).products
-    lines = [f"mode: {', '.join(f'{i} {g}' for i, g in enumerate(products.modes))}"] if products.modes else []
-    recoded = {}
-    for code in range(1 << spec.weight.storage_bits):
-        with suppress(InputError):  # one that the variant cannot hold
-            recoded[code] = int(products.stored(code))
-    if any(code != stored for code, stored in recoded.items()):
-        pairs = ", ".join(f"{code}: {stored}" for code, stored in recoded.items())
-        lines.append(f"w takes, by weight code: {pairs}")
-    return lines
-
-
-def _tile_ports(spec: UnitSpec) -> list[str]:
-    """Where what lies in a tile's packed ports."""
-    from hw.tile import TileSpec
-
-    tile = TileSpec.from_unit(spec)
-    words = ", ".join(f"{name}[c*{tile.sum_bits} +: {tile.sum_bits}]" for name in tile.outputs)
-    return [
-        f"ports are packed, row r from 0 to {tile.rows - 1}, column c from 0 to {tile.cols - 1}:",
-        f"a[r] is a[r*{tile.abits} +: {tile.abits}]; "
-        f"w[r][c] is w[(r*{tile.cols}+c)*{tile.products.code_bits} +: {tile.products.code_bits}]; "
-        f"sums of column c, two's complement, are {words}",
-    ]
 
 
 def spec_timing(spec: UnitSpec) -> list[str]:
@@ -207,13 +176,6 @@ def spec_timing(spec: UnitSpec) -> list[str]:
         return ["each clk: a_out <= a_in; psum_out <= psum_in + a_in * w_out; if (load) w_out <= w_in"]
     if spec.unit == "pe":
         return ["each clk: a_out <= a_in; w_out <= w_in; sum_out <= drain ? sum_in : sum_out + a_in * w_in"]
-    if spec.unit == "tile":
-        return [
-            *_tile_ports(spec),
-            *_tile_inputs(spec),
-            "each clk, column c: acc[c] <= (clear ? 0 : acc[c]) + the sum over r of a term of a[r] and w[r][c];",
-            "term + correction(w) = product: hw.tile.TileSpec.exact adds the corrections, known with the weights",
-        ]
     if spec.unit != "array":
         return []
     rows, cols = spec.rows, spec.cols
@@ -230,7 +192,7 @@ def spec_timing(spec: UnitSpec) -> list[str]:
     ]
 
 
-def unit_verilog(spec: UnitSpec) -> str:
+def unit_verilog(spec: UnitSpec | TileSpec) -> str:
     """The Verilog file of a unit, with its header."""
     return header(spec) + "\n" + to_verilog(spec.build(), spec.name)
 

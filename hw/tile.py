@@ -39,6 +39,10 @@ from hw.variants.products import Products
 
 STAGES = ("none", "products", "tree")
 """Where a column may have a pipeline register."""
+CHOICES = (
+    "tree", "share", "registers", "edge_registers", "carry_save", "stage", "order", "enable", "reset",
+)  # fmt: skip
+"""Fields of :class:`TileSpec` that a :class:`hw.design.UnitSpec` does not have: options of the commands."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,11 @@ class TileSpec:
         )
 
     @property
+    def unit(self) -> str:
+        """``"tile"``, as :attr:`hw.design.UnitSpec.unit`."""
+        return "tile"
+
+    @property
     def activation(self) -> ActivationFormat:
         """The activation format."""
         return ActivationFormat(self.abits, self.signed_activations)
@@ -202,6 +211,39 @@ class TileSpec:
         if self.terms != OS_TERMS:
             parts.append(f"t{self.terms}")
         return "_".join(parts).replace("-", "_")
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """What a tile has besides formats, variant, shape and terms: option -> value, JSON-ready."""
+        return {
+            name: list(value) if isinstance(value := getattr(self, name), tuple) else value
+            for name in CHOICES
+        }
+
+    @property
+    def options(self) -> str:
+        """The command-line words that mean this tile, such as ``tile --grid post --wbits 4 ... --share 2``."""
+        plain = UnitSpec(
+            "tile",
+            self.weight,
+            self.abits,
+            self.signed_activations,
+            self.variant,
+            self.rows,
+            self.cols,
+            self.terms,
+        )
+        words = [plain.options]
+        default = TileSpec.from_unit(plain)
+        for name in CHOICES:
+            value = getattr(self, name)
+            if value != getattr(default, name):
+                words.append("--" + name.replace("_", "-"))
+                if isinstance(value, tuple):
+                    words.append(",".join(map(str, value)))
+                elif not isinstance(value, bool):
+                    words.append(str(value))
+        return " ".join(words)
 
     def build(self) -> Tile:
         """The component."""
@@ -466,6 +508,11 @@ class Tile(wiring.Component):
             for name in spec.outputs:
                 m.d.comb += getattr(self, name)[c].eq(getattr(column, name))
         return m
+
+
+def meant(spec: UnitSpec | TileSpec) -> UnitSpec | TileSpec:
+    """The unit itself, or for a :class:`hw.design.UnitSpec` of a tile the :class:`TileSpec` that it means."""
+    return TileSpec.from_unit(spec) if isinstance(spec, UnitSpec) and spec.unit == "tile" else spec
 
 
 def tile(spec: UnitSpec) -> Tile:

@@ -20,7 +20,7 @@ from asq_sw.formats import ActivationFormat, WeightFormat
 from asq_sw.provenance import file_hash
 from asq_sw.sqnr import half_normal_activations, sqnr
 from hw.design import UnitSpec
-from hw.tile import TileSpec
+from hw.tile import TileSpec, meant
 
 CYCLES = 256
 """Counted cycles: activations that stream past one weight."""
@@ -173,7 +173,7 @@ class Stimulus:
     counting: NDArray[np.bool_]
 
 
-def stimulus(spec: UnitSpec, operands: Operands, lanes: int = LANES, seed: int = 0) -> Stimulus:
+def stimulus(spec: UnitSpec | TileSpec, operands: Operands, lanes: int = LANES, seed: int = 0) -> Stimulus:
     """The inputs that ``operands`` make of a unit; every lane is another place in the matrices.
 
     Loading of weights is not counted, nor are the cycles until the pipeline is full: the energy is that
@@ -191,6 +191,9 @@ def stimulus(spec: UnitSpec, operands: Operands, lanes: int = LANES, seed: int =
     InputError
         For a unit that this does not know.
     """
+    spec = meant(spec)
+    if isinstance(spec, TileSpec):
+        return tile_stimulus(spec, operands, lanes, seed)
     generator = np.random.default_rng(seed)
     k_total, n_total = operands.weights.shape
     n = generator.integers(0, n_total, lanes)
@@ -207,8 +210,6 @@ def stimulus(spec: UnitSpec, operands: Operands, lanes: int = LANES, seed: int =
         return _weight_stationary_array(spec, operands, cycles, lanes, generator)
     if spec.unit == "array":
         return _output_stationary_array(spec, operands, lanes, generator)
-    if spec.unit == "tile":
-        return tile_stimulus(TileSpec.from_unit(spec), operands, lanes, seed)
     raise InputError(
         f"energy of a {spec.dataflow} {spec.unit} cannot be measured, expected multiplier, pe, array or tile"
     )
