@@ -32,8 +32,8 @@ for command in sys.argv[1:]:
 
 # In a module with a `case`, Yosys makes a register to start `always @*` at time zero, named after its source.
 _START = re.compile(r"\\\$auto\$verilog_backend\.cc:\d+:dump_module\$\d+ ")
-# Of a saved carry some bits may pass a tree by.
-_CARRY_PORT = re.compile(r"^  input \[\d+:0\] \w+_carry_before;\n", re.MULTILINE)
+_INPUTS = re.compile(r"^  input .*^  input [^\n]*\n", re.MULTILINE | re.DOTALL)
+_SUM = re.compile(r"^  assign .* \+ .*\n", re.MULTILINE)
 _MODULE = re.compile(r"^module .*?^endmodule\n", re.MULTILINE | re.DOTALL)
 _NET = re.compile(r"^  wire (?:signed )?(?:\[\d+:0\] )?(\w+);$", re.MULTILINE)
 _OPEN_PIN = re.compile(r"^    \.\w+\((\w+)\),?$", re.MULTILINE)
@@ -97,7 +97,8 @@ def rtlil_to_verilog(rtlil: str) -> str:
                 f"read_rtlil {source}",
                 "proc -noopt -nomux -norom",  # keep tables as `case`
                 "wreduce t:$add",  # Amaranth's sums are a bit wider than what is used of them
-                "splitnets -format _ w:word_* w:*_carry_before",  # saved carries: words with constant bits
+                # Saved carries: words with bits that are constant or pass by.
+                "splitnets -format _ w:word_* w:*_carry_before w:word_* %m w:operand_* %i",
                 "opt_clean -purge",
                 f"write_verilog -noattr {target}",
             ]
@@ -105,9 +106,23 @@ def rtlil_to_verilog(rtlil: str) -> str:
         verilog = target.read_text(encoding="utf-8")
     verilog = verilog[verilog.index("\nmodule ") + 1 :]
     verilog = _START.sub("start", verilog)
-    quiet = "  // verilator lint_{} UNUSEDSIGNAL\n"
-    verilog = _CARRY_PORT.sub(lambda port: quiet.format("off") + port[0] + quiet.format("on"), verilog)
+    verilog = _MODULE.sub(_quiet_tree, verilog)
     return written_once(_MODULE.sub(_name_open_outputs, verilog))
+
+
+def _quiet_tree(module: re.Match[str]) -> str:
+    """In a column's tree, tell Verilator what is meant: bits of words may pass the tree by, and in a tree of adders
+    a sum may be wider than what is added."""
+    text = module[0]
+    if not text.partition("(")[0].endswith("_tree"):
+        return text
+    quiet = "  // verilator lint_{} {}\n"
+    off, on = (quiet.format(state, "UNUSEDSIGNAL") for state in ("off", "on"))
+    text = _INPUTS.sub(lambda inputs: off + inputs[0] + on, text)
+    if len(_SUM.findall(text)) > 1:
+        off, on = (quiet.format(state, "WIDTHEXPAND") for state in ("off", "on"))
+        text = _SUM.sub(lambda line: off + line[0] + on, text)
+    return text
 
 
 def _name_open_outputs(module: re.Match[str]) -> str:

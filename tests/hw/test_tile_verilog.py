@@ -12,7 +12,7 @@ from rtl_runs import Run, verilator_mismatches
 from tile_model import CYCLES, expected, inputs_of
 
 from asq_sw.formats import WeightFormat
-from hw.emit import to_verilog
+from hw.emit import lint, to_verilog, unit_verilog
 from hw.identical import written_once
 from hw.tile import TileSpec
 
@@ -113,3 +113,25 @@ def test_what_is_not_understood_is_left() -> None:
         [TOP, ONE.format("a", "p", ""), ONE.format("b", "q", "").replace("  wire q;\n", "wire q;\n")]
     )
     assert written_once(text) == text
+
+
+@pytest.mark.parametrize(
+    ("weight", "fields"),
+    [
+        (POST, {"variant": "one-hot-shift", "stage": "tree"}),
+        (POST, {"variant": "one-hot-shift", "stage": "tree", "carry_save": True, "registers": True}),
+        (POST, {"variant": "even-odd", "stage": "tree", "carry_save": True, "tree": "dadda"}),
+        (POST, {"variant": "select-shift", "tree": "adders", "edge_registers": True}),
+        (POST, {"variant": "select-shift", "tree": "chain", "stage": "products", "share": 1}),
+        (INT, {"variant": "booth", "tree": "adders"}),
+        (INT, {"variant": "paired-planes", "stage": "tree"}),
+    ],
+)
+@pytest.mark.parametrize("control", [False, True])
+def test_every_option_lints_clean(
+    weight: WeightFormat, fields: dict[str, Any], control: bool, tmp_path: Path
+) -> None:
+    tile = TileSpec(weight, rows=4, cols=3, enable=control, reset=control, **fields)
+    path = tmp_path / f"{tile.name}.v"
+    path.write_text(unit_verilog(tile))
+    assert [line for line in lint(path) if "DECLFILENAME" not in line] == []
