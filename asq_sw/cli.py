@@ -13,7 +13,7 @@ from asq_sw.console import run
 # so that `asq --help` does not wait for numba.
 COMMANDS = {
     "simulate": "Cycles, throughput, traffic and energy of a network on an array.",
-    "verilog": "Write synthesizable Verilog of a multiplier, processing element or array.",
+    "verilog": "Write synthesizable Verilog of a multiplier, processing element, array or tile.",
     "train": "Train a network with quantizers in the loop, without PyTorch.",
     "eval": "Accuracy of a trained network, as float32 or in integers alone.",
     "export": "Write a trained network as integers (.npz) or ONNX.",

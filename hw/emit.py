@@ -9,15 +9,17 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from asq_sw.errors import InputError
 from asq_sw.formats import WeightFormat, apot_fields
 from asq_sw.provenance import versions
 from hw.design import UnitSpec
 from hw.hierarchy import Modules
+from hw.identical import written_once
+
+if TYPE_CHECKING:
+    from hw.tile import TileSpec
 
 # Yosys leaves the process when a command fails and writes its log to C's standard output: hence a process.
 _RUN_YOSYS = """
@@ -30,6 +32,8 @@ for command in sys.argv[1:]:
 
 # In a module with a `case`, Yosys makes a register to start `always @*` at time zero, named after its source.
 _START = re.compile(r"\\\$auto\$verilog_backend\.cc:\d+:dump_module\$\d+ ")
+_INPUTS = re.compile(r"^  input .*^  input [^\n]*\n", re.MULTILINE | re.DOTALL)
+_SUM = re.compile(r"^  assign .* \+ .*\n", re.MULTILINE)
 _MODULE = re.compile(r"^module .*?^endmodule\n", re.MULTILINE | re.DOTALL)
 _NET = re.compile(r"^  wire (?:signed )?(?:\[\d+:0\] )?(\w+);$", re.MULTILINE)
 _OPEN_PIN = re.compile(r"^    \.\w+\((\w+)\),?$", re.MULTILINE)
@@ -84,7 +88,7 @@ def to_verilog(component: Any, name: str | None = None) -> str:
 
 
 def rtlil_to_verilog(rtlil: str) -> str:
-    """Verilog of RTLIL text as :func:`to_rtlil` gives it."""
+    """Verilog of RTLIL text as :func:`to_rtlil` gives it, every module once (:mod:`hw.identical`)."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "in.il"), Path(folder, "out.v")
         source.write_text(rtlil, encoding="utf-8")
@@ -93,6 +97,8 @@ def rtlil_to_verilog(rtlil: str) -> str:
                 f"read_rtlil {source}",
                 "proc -noopt -nomux -norom",  # keep tables as `case`
                 "wreduce t:$add",  # Amaranth's sums are a bit wider than what is used of them
+                # Saved carries: words with bits that are constant or pass by.
+                "splitnets -format _ w:word_* w:*_carry_before w:word_* %m w:operand_* %i",
                 "opt_clean -purge",
                 f"write_verilog -noattr {target}",
             ]
@@ -100,7 +106,23 @@ def rtlil_to_verilog(rtlil: str) -> str:
         verilog = target.read_text(encoding="utf-8")
     verilog = verilog[verilog.index("\nmodule ") + 1 :]
     verilog = _START.sub("start", verilog)
-    return _MODULE.sub(_name_open_outputs, verilog)
+    verilog = _MODULE.sub(_quiet_tree, verilog)
+    return written_once(_MODULE.sub(_name_open_outputs, verilog))
+
+
+def _quiet_tree(module: re.Match[str]) -> str:
+    """In a column's tree, tell Verilator what is meant: bits of words may pass the tree by, and in a tree of adders
+    a sum may be wider than what is added."""
+    text = module[0]
+    if not text.partition("(")[0].endswith("_tree"):
+        return text
+    quiet = "  // verilator lint_{} {}\n"
+    off, on = (quiet.format(state, "UNUSEDSIGNAL") for state in ("off", "on"))
+    text = _INPUTS.sub(lambda inputs: off + inputs[0] + on, text)
+    if len(_SUM.findall(text)) > 1:
+        off, on = (quiet.format(state, "WIDTHEXPAND") for state in ("off", "on"))
+        text = _SUM.sub(lambda line: off + line[0] + on, text)
+    return text
 
 
 def _name_open_outputs(module: re.Match[str]) -> str:
@@ -152,8 +174,11 @@ def definition(weight: WeightFormat) -> list[str]:
     return [*lines, f"activation * level = product * {weight.product_scale!r}"]
 
 
-def header(spec: UnitSpec) -> str:
+def header(spec: UnitSpec | TileSpec) -> str:
     """The comment at the head of a unit's Verilog: product, options, and what it computes."""
+    from hw.tile import TileSpec, meant
+
+    spec = meant(spec)
     tools = ", ".join(f"{name} {version}" for name, version in versions(("amaranth", "pyosys")).items())
     activation = f"{'signed' if spec.signed_activations else 'unsigned'}, {spec.abits} bits"
     lines = [
@@ -165,34 +190,13 @@ def header(spec: UnitSpec) -> str:
         f"w: weight code, grid {spec.weight.grid}, {spec.weight.storage_bits} bits stored",
         *definition(spec.weight),
     ]
-    if spec.unit != "multiplier":
-        lines += [f"partial sums hold {spec.terms} products in {_sum_bits(spec)} bits", *spec_timing(spec)]
+    if isinstance(spec, TileSpec):
+        from hw.contract import comments
+
+        lines += [f"partial sums hold {spec.terms} products in {spec.sum_bits} bits", *comments(spec)]
+    elif spec.unit != "multiplier":
+        lines += [f"partial sums hold {spec.terms} products in {spec.psum_bits} bits", *spec_timing(spec)]
     return "".join(f"// {line}".rstrip() + "\n" for line in lines)
-
-
-def _sum_bits(spec: UnitSpec) -> int:
-    """Width of a partial sum; a tile's variant may have its own."""
-    if spec.unit != "tile":
-        return spec.psum_bits
-    from hw.tile import TileSpec
-
-    return TileSpec.from_unit(spec).sum_bits
-
-
-def _tile_inputs(spec: UnitSpec) -> list[str]:
-    """What a tile's variant takes for the format's codes, where that is another code, and its mode."""
-    from hw.tile import TileSpec
-
-    products = TileSpec.from_unit(spec).products
-    lines = [f"mode: {', '.join(f'{i} {g}' for i, g in enumerate(products.modes))}"] if products.modes else []
-    recoded = {}
-    for code in range(1 << spec.weight.storage_bits):
-        with suppress(InputError):  # one that the variant cannot hold
-            recoded[code] = int(products.stored(code))
-    if any(code != stored for code, stored in recoded.items()):
-        pairs = ", ".join(f"{code}: {stored}" for code, stored in recoded.items())
-        lines.append(f"w takes, by weight code: {pairs}")
-    return lines
 
 
 def spec_timing(spec: UnitSpec) -> list[str]:
@@ -201,12 +205,6 @@ def spec_timing(spec: UnitSpec) -> list[str]:
         return ["each clk: a_out <= a_in; psum_out <= psum_in + a_in * w_out; if (load) w_out <= w_in"]
     if spec.unit == "pe":
         return ["each clk: a_out <= a_in; w_out <= w_in; sum_out <= drain ? sum_in : sum_out + a_in * w_in"]
-    if spec.unit == "tile":
-        return [
-            *_tile_inputs(spec),
-            "each clk, column c: acc__c <= (clear ? 0 : acc__c) + the sum over r of a term of a__r and w__r__c;",
-            "term + correction(w) = product: hw.tile.TileSpec.exact adds the corrections, known with the weights",
-        ]
     if spec.unit != "array":
         return []
     rows, cols = spec.rows, spec.cols
@@ -223,7 +221,7 @@ def spec_timing(spec: UnitSpec) -> list[str]:
     ]
 
 
-def unit_verilog(spec: UnitSpec) -> str:
+def unit_verilog(spec: UnitSpec | TileSpec) -> str:
     """The Verilog file of a unit, with its header."""
     return header(spec) + "\n" + to_verilog(spec.build(), spec.name)
 

@@ -23,8 +23,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, ResetSignal, Shape, Signal, Value, signed
 from amaranth.lib import wiring
+from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import In, Member, Out
 from numpy.typing import ArrayLike, NDArray
 
@@ -38,6 +39,10 @@ from hw.variants.products import Products
 
 STAGES = ("none", "products", "tree")
 """Where a column may have a pipeline register."""
+CHOICES = (
+    "tree", "share", "registers", "edge_registers", "carry_save", "stage", "order", "enable", "reset",
+)  # fmt: skip
+"""Fields of :class:`TileSpec` that a :class:`hw.design.UnitSpec` does not have: options of the commands."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,12 @@ class TileSpec:
     order : tuple of int
         Which magnitude field the tile takes for each magnitude field of the format: a permutation, applied
         by :meth:`stored`. Empty for the format's own. For the variants that select and shift.
+    enable : bool
+        An input ``en``: every register of the tile holds its value at a clock edge where it is 0, ``load`` or not.
+    reset : bool
+        An input ``rst``, synchronous: where it is 1 the accumulators become 0, also where ``en`` is 0, and the
+        products of that cycle and of those before are in no later sum. Weight registers and the edge's
+        registers keep working: they need no reset.
 
     Raises
     ------
@@ -96,6 +107,8 @@ class TileSpec:
     carry_save: bool = False
     stage: str = "none"
     order: tuple[int, ...] = ()
+    enable: bool = False
+    reset: bool = False
 
     def __post_init__(self) -> None:
         for field, value, low, high in (
@@ -136,6 +149,11 @@ class TileSpec:
             spec.cols,
             spec.terms,
         )
+
+    @property
+    def unit(self) -> str:
+        """``"tile"``, as :attr:`hw.design.UnitSpec.unit`."""
+        return "tile"
 
     @property
     def activation(self) -> ActivationFormat:
@@ -186,9 +204,46 @@ class TileSpec:
             parts.append(f"{self.stage}_stage")
         if self.order:
             parts.append("order" + "".join(map(str, self.order)))
+        if self.enable:
+            parts.append("enable")
+        if self.reset:
+            parts.append("reset")
         if self.terms != OS_TERMS:
             parts.append(f"t{self.terms}")
         return "_".join(parts).replace("-", "_")
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """What a tile has besides formats, variant, shape and terms: option -> value, JSON-ready."""
+        return {
+            name: list(value) if isinstance(value := getattr(self, name), tuple) else value
+            for name in CHOICES
+        }
+
+    @property
+    def options(self) -> str:
+        """The command-line words that mean this tile, such as ``tile --grid post --wbits 4 ... --share 2``."""
+        plain = UnitSpec(
+            "tile",
+            self.weight,
+            self.abits,
+            self.signed_activations,
+            self.variant,
+            self.rows,
+            self.cols,
+            self.terms,
+        )
+        words = [plain.options]
+        default = TileSpec.from_unit(plain)
+        for name in CHOICES:
+            value = getattr(self, name)
+            if value != getattr(default, name):
+                words.append("--" + name.replace("_", "-"))
+                if isinstance(value, tuple):
+                    words.append(",".join(map(str, value)))
+                elif not isinstance(value, bool):
+                    words.append(str(value))
+        return " ".join(words)
 
     def build(self) -> Tile:
         """The component."""
@@ -241,6 +296,8 @@ class Edge(wiring.Component):
         The activations.
     mode : In
         Which grid the weights are of, for a variant that has several.
+    en : In(1)
+        Only with ``enable`` and ``edge_registers``.
     lines : Out array, groups
         See :class:`hw.variants.products.Products`.
     """
@@ -252,22 +309,23 @@ class Edge(wiring.Component):
             {
                 "a": In(Shape(spec.abits, spec.signed_activations)).array(spec.rows),
                 **_mode(spec),
+                **({"en": In(1)} if spec.enable and spec.edge_registers else {}),
                 "lines": Out(spec.products.line_width).array(spec.groups),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        products = self.spec.products
-        for g in range(self.spec.groups):
+        spec, products = self.spec, self.spec.products
+        for g in range(spec.groups):
             m.submodules[f"group_{g}"] = part = Module()
             rows = [self.a[r] for r in range(g * products.group, (g + 1) * products.group)]
             lines = products.lines_of(part, rows, self.mode if products.modes else None)
-            if self.spec.edge_registers:
+            if spec.edge_registers:
                 held = Signal(products.line_width, name=f"lines_{g}", reset_less=True)
                 if products.gated:  # the last line says whether the others are needed
                     lines = Cat(Mux(lines[-1], lines[:-1], held[:-1]), lines[-1])
-                m.d.sync += held.eq(lines)
+                m.d.sync += held.eq(Mux(self.en, lines, held) if spec.enable else lines)
                 m.d.comb += self.lines[g].eq(held)
             else:
                 m.d.comb += self.lines[g].eq(lines)
@@ -284,6 +342,8 @@ class Column(wiring.Component):
     clear : In(1)
     load : In(1)
         Only with ``registers``: take ``w`` at this clock edge.
+    en : In(1)
+        Only with ``enable``: registers hold where it is 0.
     acc, ... : Out(signed(sum_bits))
         The accumulators, by the spec's ``outputs``.
     """
@@ -307,7 +367,8 @@ class Column(wiring.Component):
         if spec.registers:
             for r in range(spec.rows):
                 held = Signal.like(codes[r], name=f"weight_{r}", reset_less=True)
-                m.d.sync += held.eq(Mux(self.load, codes[r], held))
+                load = self.load & self.en if spec.enable else self.load
+                m.d.sync += held.eq(Mux(load, codes[r], held))
                 codes[r] = held
         heaps: list[list[Operand]] = [[] for _ in products.sums]
         for g in range(spec.groups):
@@ -322,6 +383,15 @@ class Column(wiring.Component):
             self._accumulate(m, name, self._staged(m, name, heap))
         return m
 
+    def _next(self, register: Value, value: Value) -> Value:
+        """What a register takes at a clock edge: ``value``, unless it is held or reset.
+
+        Multiplexers, not Amaranth's reset and enable: those are processes in the Verilog.
+        """
+        if self.spec.enable:
+            value = Mux(self.en, value, register)
+        return Mux(ResetSignal(), 0, value) if self.spec.reset else value
+
     def _staged(self, m: Module, name: str, heap: list[Operand]) -> list[Operand]:
         """The heap behind the pipeline register, where there is one."""
         spec = self.spec
@@ -333,7 +403,7 @@ class Column(wiring.Component):
         staged = []
         for index, (value, position) in enumerate(heap):
             register = Signal(len(value), name=f"{name}_stage_{index}", reset_less=True)
-            m.d.sync += register.eq(value)
+            m.d.sync += register.eq(self._next(register, value))
             staged.append(Operand(register, position))
         return staged
 
@@ -342,7 +412,7 @@ class Column(wiring.Component):
         clear: Value = self.clear
         if spec.stage != "none":
             clear = Signal(name=f"{name}_clear", reset_less=True)
-            m.d.sync += clear.eq(self.clear)
+            m.d.sync += clear.eq(self._next(clear, self.clear))
         m.submodules[f"{name}_tree"] = tree = Module()
         words = [name, f"{name}_carry"] if spec.carry_save else [name]
         registers = []
@@ -357,7 +427,7 @@ class Column(wiring.Component):
         else:
             sums = [add_up(tree, heap, spec.sum_bits, spec.tree)]
         for word, accumulator, value in zip(words, registers, sums, strict=True):
-            m.d.sync += accumulator.eq(value)
+            m.d.sync += accumulator.eq(self._next(accumulator, value))
             m.d.comb += getattr(self, word).eq(accumulator)
 
 
@@ -367,7 +437,8 @@ def _mode(spec: TileSpec) -> dict[str, Member]:
 
 
 def _control(spec: TileSpec) -> dict[str, Member]:
-    return {"clear": In(1), **({"load": In(1)} if spec.registers else {})}
+    names = ["clear", *(["load"] if spec.registers else []), *(["en"] if spec.enable else [])]
+    return {name: In(1) for name in names}
 
 
 class Tile(wiring.Component):
@@ -379,19 +450,23 @@ class Tile(wiring.Component):
 
     Attributes
     ----------
-    a : In array, rows
-        The activations of this cycle.
-    w : In(code_bits) array, rows by cols
-        The weights, as :meth:`TileSpec.stored` gives them: of this cycle, or with ``registers`` to be taken
-        at this cycle's end where ``load`` is set.
+    a : In(ArrayLayout), rows of abits
+        The activations of this cycle: row r's is ``a[r*A +: A]`` with A = abits.
+    w : In(ArrayLayout), rows of cols of code_bits
+        The weights, as :meth:`TileSpec.stored` gives them: row r's in column c is ``w[(r*C+c)*B +: B]`` with
+        C = cols and B = the variant's code_bits. Of this cycle, or with ``registers`` to be taken at this
+        cycle's end where ``load`` is set.
     mode : In
         Only of a variant with several grids: :attr:`Products.mode`, as long as its weights are there.
     clear : In(1)
         The accumulators start from this cycle's products.
     load : In(1)
         Only with ``registers``.
-    acc, ... : Out(signed(sum_bits)) array, cols
-        The accumulators, by the spec's ``outputs``.
+    en : In(1)
+        Only with ``enable``. With ``reset``, ``rst`` is the clock domain's.
+    acc, ... : Out(ArrayLayout), cols of signed(sum_bits)
+        The accumulators, by the spec's ``outputs``: column c's is ``acc[c*S +: S]`` with S = sum_bits, in two's
+        complement.
     """
 
     def __init__(self, spec: TileSpec):
@@ -402,11 +477,11 @@ class Tile(wiring.Component):
         self.columns = Copies(lambda: Column(spec), [f"column_{c}" for c in range(spec.cols)])
         super().__init__(
             {
-                "a": In(Shape(spec.abits, spec.signed_activations)).array(spec.rows),
-                "w": In(spec.products.code_bits).array(spec.rows, spec.cols),
+                "a": In(ArrayLayout(Shape(spec.abits, spec.signed_activations), spec.rows)),
+                "w": In(ArrayLayout(ArrayLayout(spec.products.code_bits, spec.cols), spec.rows)),
                 **_mode(spec),
                 **_control(spec),
-                **{name: Out(signed(spec.sum_bits)).array(spec.cols) for name in spec.outputs},
+                **{name: Out(ArrayLayout(signed(spec.sum_bits), spec.cols)) for name in spec.outputs},
             }
         )
 
@@ -419,6 +494,8 @@ class Tile(wiring.Component):
             m.d.comb += [edge.a[r].eq(self.a[r]) for r in range(spec.rows)]
             if spec.products.modes:
                 m.d.comb += edge.mode.eq(self.mode)
+            if spec.enable and spec.edge_registers:
+                m.d.comb += edge.en.eq(self.en)
         for c, column in enumerate(columns):
             edge = edges[c // spec.share]
             m.d.comb += [column.lines[g].eq(edge.lines[g]) for g in range(spec.groups)]
@@ -426,9 +503,16 @@ class Tile(wiring.Component):
             m.d.comb += column.clear.eq(self.clear)
             if spec.registers:
                 m.d.comb += column.load.eq(self.load)
+            if spec.enable:
+                m.d.comb += column.en.eq(self.en)
             for name in spec.outputs:
                 m.d.comb += getattr(self, name)[c].eq(getattr(column, name))
         return m
+
+
+def meant(spec: UnitSpec | TileSpec) -> UnitSpec | TileSpec:
+    """The unit itself, or for a :class:`hw.design.UnitSpec` of a tile the :class:`TileSpec` that it means."""
+    return TileSpec.from_unit(spec) if isinstance(spec, UnitSpec) and spec.unit == "tile" else spec
 
 
 def tile(spec: UnitSpec) -> Tile:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from asq_sw.commands.options import tile_options, unit_of
 from asq_sw.formats import GRIDS, WeightFormat
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from hw.synth.fpga import FpgaCost
     from hw.synth.library import Library
     from hw.synth.measure import UnitCost
+    from hw.tile import TileSpec
 
 NODES = ("nangate45", "sky130hd", "asap7")
 
@@ -27,7 +29,8 @@ NODES = ("nangate45", "sky130hd", "asap7")
     "synth",
     epilog="Example: asq synth pe --grid post --wbits 4 --abits 4 --node nangate45 --json cost.json",
     help="Synthesize UNIT (multiplier, pe, array, ...) for a cell library: area, delay, leakage, and energy "
-    "per multiply-accumulate from a gate-level simulation of the netlist. Or place and route it (--fpga).",
+    "per multiply-accumulate from a gate-level simulation of the netlist. Or place and route it (--fpga). A tile takes "
+    "every option of the search for a datapath.",
 )
 @click.argument("unit")
 @click.option("--grid", type=click.Choice(GRIDS), default="post", show_default=True, help="Weight grid.")
@@ -40,6 +43,7 @@ NODES = ("nangate45", "sky130hd", "asap7")
 @click.option("--cols", type=int, default=1, show_default=True, help="Columns of an array or tile.")
 @click.option("--dataflow", type=click.Choice(["ws", "os"]), default="ws", show_default=True)
 @click.option("--terms", type=int, default=0, help="Products that a sum holds.  [default: the unit's]")
+@tile_options
 @click.option("--node", type=click.Choice(NODES), help="Cell library.  [default: nangate45]")
 @click.option(
     "--liberty",
@@ -83,6 +87,7 @@ def command(
     cols: int,
     dataflow: str,
     terms: int,
+    tile: dict[str, Any],
     node: str | None,
     liberty: tuple[Path, ...],
     clock_ns: float | None,
@@ -111,7 +116,7 @@ def command(
     periods = _periods(sweep) if sweep else [clock_ns]
     from hw.design import UnitSpec
 
-    spec = UnitSpec(
+    plain = UnitSpec(
         unit,
         WeightFormat(grid, wbits, frac_bits),
         abits,
@@ -122,6 +127,7 @@ def command(
         terms=terms,
         dataflow=dataflow,
     )
+    spec = unit_of(plain, tile)
     inputs = [path for path in (*liberty, weights, activations) if path is not None]
     try:
         with _working(f"synthesizing {spec.name}"):
@@ -172,7 +178,7 @@ def _periods(text: str) -> list[float | None]:
         raise click.UsageError(f"--sweep is {text!r}, expected periods in ns such as 0.8,1,1.5") from None
 
 
-def _write_netlist(spec: UnitSpec, library: Library, cost: UnitCost, path: str) -> None:
+def _write_netlist(spec: UnitSpec | TileSpec, library: Library, cost: UnitCost, path: str) -> None:
     from asq_sw.files import write_text
     from hw.synth.measure import synthesize_unit
     from hw.synth.netlist import to_verilog

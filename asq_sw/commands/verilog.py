@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
+from asq_sw.commands.options import tile_options, unit_of
 from asq_sw.formats import GRIDS, WeightFormat
 
 ARRAY_SIDE = 32
@@ -12,7 +15,10 @@ ARRAY_SIDE = 32
 @click.command(
     "verilog",
     epilog="Example: asq verilog pe --grid post --wbits 4 --abits 4 -o pe.v",
-    help="Write synthesizable Verilog of UNIT: multiplier, pe (processing element) or array (systolic).",
+    help="Write synthesizable Verilog of UNIT: multiplier, pe (processing element), array (systolic) or tile "
+    "(broadcast, R x C products a cycle). A tile's ports are packed: row r's activation is a[r*A +: A], the weight "
+    "of row r and column c w[(r*C+c)*B +: B], column c's sum acc[c*S +: S]; the file's head gives A, B, C and S, "
+    "and the constants that make its sums exact.",
 )
 @click.argument("unit")
 @click.option("--grid", type=click.Choice(GRIDS), default="post", show_default=True, help="Weight grid.")
@@ -21,8 +27,8 @@ ARRAY_SIDE = 32
 @click.option("--variant", default="", help="Datapath: shift-lut, table, ...; by default the grid's first.")
 @click.option("--frac-bits", type=int, help="Fractional bits of the sqrt(2) table.  [default: 2]")
 @click.option("--signed", is_flag=True, help="Two's complement activations.")
-@click.option("--rows", type=int, help="Rows of an array, 1 to 1024.  [default: 32]")
-@click.option("--cols", type=int, help="Columns of an array, 1 to 1024.  [default: 32]")
+@click.option("--rows", type=int, help="Rows of an array or tile, 1 to 1024.  [default: 32]")
+@click.option("--cols", type=int, help="Columns of an array or tile, 1 to 1024.  [default: 32]")
 @click.option(
     "--dataflow",
     type=click.Choice(["ws", "os"]),
@@ -32,7 +38,15 @@ ARRAY_SIDE = 32
 )
 @click.option("--skew", is_flag=True, help="The array delays its inputs and aligns its outputs itself.")
 @click.option(
-    "--terms", type=click.IntRange(min=1), help="Products that a sum holds.  [default: the array's rows]"
+    "--terms",
+    type=click.IntRange(min=1),
+    help="Products that a sum holds.  [default: the array's rows, a tile's 32768]",
+)
+@tile_options
+@click.option(
+    "--corrections",
+    type=click.Path(dir_okay=False),
+    help="Tile: JSON file of its ports, stored codes and correction constants.",
 )
 @click.option(
     "-o",
@@ -55,6 +69,8 @@ def command(
     dataflow: str,
     skew: bool,
     terms: int | None,
+    tile: dict[str, Any],
+    corrections: str | None,
     output: str,
 ) -> None:
     from asq_sw.files import write_text
@@ -62,7 +78,7 @@ def command(
     from hw.emit import unit_verilog
 
     side = ARRAY_SIDE if unit in SHAPED_UNITS else 1
-    spec = UnitSpec(
+    plain = UnitSpec(
         unit,
         WeightFormat(grid, wbits, frac_bits),
         abits,
@@ -74,6 +90,18 @@ def command(
         skew=skew,
         terms=terms or 0,
     )
+    spec = unit_of(plain, tile)
+    if corrections is not None:
+        from hw.contract import text
+        from hw.tile import TileSpec
+
+        if not isinstance(spec, TileSpec):
+            raise click.UsageError(f"--corrections is given for unit {unit}, expected unit tile")
+        if corrections == output:
+            raise click.UsageError(f"--corrections and -o are both {output}, expected two files")
+        constants = text(spec)
     write_text(output, unit_verilog(spec))
+    if corrections is not None:
+        write_text(corrections, constants)
     if output != "-":
         click.echo(f"{output}: module {spec.name}")

@@ -156,6 +156,14 @@ def _words(values: NDArray[Any], bits: int) -> NDArray[np.uint64]:
     return packed.view(np.uint64).reshape(cycles, bits, lanes // LANES_PER_WORD)
 
 
+def _fields(values: NDArray[Any], bits: int) -> list[NDArray[np.uint64]]:
+    """:func:`_words` of each field of a port of ``bits``; ``values``: (cycles, lanes, ...)."""
+    if values.ndim == 2:
+        return [_words(values, bits)]
+    fields = values.reshape(*values.shape[:2], -1)
+    return [_words(fields[..., i], bits // fields.shape[2]) for i in range(fields.shape[2])]
+
+
 def _integers(words: NDArray[np.uint64]) -> NDArray[Any]:
     """The inverse, as unsigned bit patterns; int64, or object from 64 bits on."""
     bits = np.unpackbits(np.ascontiguousarray(words).view(np.uint8), axis=2, bitorder="little")
@@ -182,7 +190,8 @@ def simulate(
     stimulus : dict of str
         Input port -> whole numbers, shape (cycles, lanes), one value per cycle; negative ones in two's
         complement; int64, or Python integers where a port is wider. Lanes: a multiple of 64. Inputs that
-        are not named stay 0.
+        are not named stay 0. Further axes are the equal fields of a packed port, the first (in C order)
+        at its lowest bits.
     counting : (cycles,) bool, optional
         Which cycles to count; by default all but the first, which sets the inputs.
     trace : bool
@@ -211,7 +220,14 @@ def simulate(
             arrays[name] = array.astype(np.int64)
         if name not in ports:
             raise InputError(f"the unit has no input {name!r}, expected some of {', '.join(ports)}")
-    shapes = {array.shape for array in arrays.values()}
+    for name, array in arrays.items():
+        fields = int(np.prod(array.shape[2:]))
+        if array.ndim > 2 and (not fields or len(ports[name].nets) % fields):
+            raise InputError(
+                f"stimulus of {name} has {fields} fields, expected as many as divide its "
+                f"{len(ports[name].nets)} bits"
+            )
+    shapes = {array.shape[:2] for array in arrays.values()}
     if len(shapes) != 1 or len(next(iter(shapes))) != 2 or next(iter(shapes))[1] % LANES_PER_WORD:
         raise InputError(f"stimulus has shapes {sorted(shapes)}, expected one (cycles, multiple of 64 lanes)")
     cycles, lanes = next(iter(shapes))
@@ -231,7 +247,9 @@ def simulate(
     for start in range(0, cycles, chunk):
         part = slice(start, min(start + chunk, cycles))
         size = part.stop - part.start
-        planes = [_words(array[part], len(ports[name].nets)) for name, array in arrays.items()]
+        planes = [
+            plane for name, array in arrays.items() for plane in _fields(array[part], len(ports[name].nets))
+        ]
         traced = np.zeros((size if trace else 0, len(output_nets), words), dtype=np.uint64)
         packed = np.ascontiguousarray(np.concatenate(planes, axis=1))
         run(input_nets, packed, values, count[part], output_nets, traced, toggles, changes)

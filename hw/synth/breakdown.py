@@ -18,6 +18,7 @@ from hw.emit import run_yosys, to_rtlil
 from hw.synth import flow
 from hw.synth.library import Library
 from hw.synth.measure import default_clock_ns, synthesize_unit
+from hw.tile import TileSpec
 
 # By the type of a word-level cell, else by the name of the signal that it drives (first match).
 _BY_TYPE = {
@@ -95,7 +96,7 @@ def _parts(module: dict[str, Any]) -> dict[str, str]:
     return {cell: found.get(cell, OTHER) for cell in module["cells"]}
 
 
-def breakdown(spec: UnitSpec, library: Library, clock_ns: float | None = None) -> Breakdown:
+def breakdown(spec: UnitSpec | TileSpec, library: Library, clock_ns: float | None = None) -> Breakdown:
     """Area of a unit by part (two runs of Yosys, not cached; under a second for a processing element)."""
     clock = default_clock_ns(library) if clock_ns is None else clock_ns
     whole = synthesize_unit(spec, library, clock).netlist.area

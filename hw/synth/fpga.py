@@ -22,6 +22,8 @@ from hw.design import UnitSpec
 from hw.emit import run_yosys, to_rtlil
 from hw.synth import cache
 from hw.synth.flow import TOP
+from hw.synth.measure import tile_fields
+from hw.tile import TileSpec, meant
 
 
 @dataclass(frozen=True)
@@ -76,13 +78,17 @@ class FpgaCost:
     luts_per_mac: float
     fmax_mhz: float
     tool_versions: dict[str, str]
+    tile: dict[str, Any] | None = None
+    """What a tile alone has (:func:`hw.synth.measure.tile_fields`)."""
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-ready dict."""
-        return asdict(self)
+        """A JSON-ready dict; what a tile alone has stands beside the rest."""
+        record = asdict(self)
+        tile = record.pop("tile")
+        return record | (tile or {})
 
 
-def _harness(spec: UnitSpec) -> Any:
+def _harness(spec: UnitSpec | TileSpec) -> Any:
     from amaranth.hdl import Cat, Module, Signal, Value
     from amaranth.lib import wiring
     from amaranth.lib.wiring import In, Out
@@ -144,12 +150,12 @@ def _route(target: _Target, folder: Path, seed: int) -> float:
     return float(min(clock["achieved"] for clock in clocks.values()))
 
 
-def measure_fpga(spec: UnitSpec, fpga: str, seed: int = 1, multipliers: bool = True) -> FpgaCost:
+def measure_fpga(spec: UnitSpec | TileSpec, fpga: str, seed: int = 1, multipliers: bool = True) -> FpgaCost:
     """Synthesize, place and route a unit (cached; from ten seconds on).
 
     Parameters
     ----------
-    spec : UnitSpec
+    spec : UnitSpec or TileSpec
     fpga : "ice40" or "ecp5"
     seed : int
         Of the placer.
@@ -207,4 +213,5 @@ def measure_fpga(spec: UnitSpec, fpga: str, seed: int = 1, multipliers: bool = T
         luts_per_mac=held["luts"] / spec.macs,
         fmax_mhz=round(held["fmax_mhz"], 2),
         tool_versions=tools,
+        tile=tile_fields(meant(spec)),
     )

@@ -20,7 +20,7 @@ from hw.synth.operands import LANES, Operands, Stimulus, gaussian, stimulus
 from hw.synth.power import Power, estimate, leakage_nw
 from hw.synth.program import compile_netlist
 from hw.synth.timing import typical_slew
-from hw.tile import Column, TileSpec
+from hw.tile import Column, TileSpec, meant
 
 DEFAULT_CLOCK_NS = {"nangate45": 2.0, "sky130hd": 7.5, "asap7": 1.8}
 """Clock period by node: 500 MHz at 45 nm, and as many gate delays (about 90 FO4) at the other nodes."""
@@ -46,7 +46,8 @@ class UnitCost:
     ``delay_ns`` is the minimum clock period of a unit with registers, the longest path of one without.
     ``rtlil_hash`` names the design that was synthesized: the first 16 digits of its RTLIL's SHA-256.
     ``energy_per_mac_fj`` holds at ``clock_ns`` and is the sum of ``energy_fj``'s parts; ``glitch_fj`` of
-    it is due to glitches. ``leakage_nw`` is that of the states seen in the simulation.
+    it is due to glitches. ``leakage_nw`` is that of the states seen in the simulation. ``tile`` is
+    :func:`tile_fields`; a tile has no ``dataflow``.
     """
 
     unit: str
@@ -57,7 +58,8 @@ class UnitCost:
     frac_bits: int | None
     rows: int
     cols: int
-    dataflow: str
+    dataflow: str | None
+    tile: dict[str, Any] | None
     signed_activations: bool
     node: str
     clock_ns: float
@@ -84,12 +86,24 @@ class UnitCost:
     tool_versions: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-ready dict."""
-        return asdict(self)
+        """A JSON-ready dict; what a tile alone has stands beside the rest, and a tile has no ``dataflow``."""
+        record = asdict(self)
+        tile = record.pop("tile")
+        if tile is None:
+            return record
+        del record["dataflow"]
+        return record | tile
+
+
+def tile_fields(spec: UnitSpec | TileSpec) -> dict[str, Any] | None:
+    """What a record says of a tile alone: its :attr:`TileSpec.choices`, ``terms`` and ``sum_bits``."""
+    if not isinstance(spec, TileSpec):
+        return None
+    return spec.choices | {"terms": spec.terms, "sum_bits": spec.sum_bits}
 
 
 def synthesize_unit(
-    spec: UnitSpec, library: Library, clock_ns: float | None = None, wires: str = "fanout"
+    spec: UnitSpec | TileSpec, library: Library, clock_ns: float | None = None, wires: str = "fanout"
 ) -> Mapped:
     """The mapped netlist of a unit (cached).
 
@@ -99,8 +113,9 @@ def synthesize_unit(
     clock = default_clock_ns(library) if clock_ns is None else clock_ns
     if not clock > 0:
         raise InputError(f"clock period is {clock!r} ns, expected a positive number")
-    if spec.unit == "tile":
-        return synthesize_tile(TileSpec.from_unit(spec), library, clock, wires)
+    spec = meant(spec)
+    if isinstance(spec, TileSpec):
+        return synthesize_tile(spec, library, clock, wires)
     design = to_rtlil(spec.build(), TOP)
     if spec.unit != "array":
         return synthesize(design, library, clock, wires)
@@ -135,13 +150,13 @@ def synthesize_tile(
     return Mapped(best.netlist, best.timing, best.recipe, alone.tried)
 
 
-def rtlil_hash(spec: UnitSpec) -> str:
+def rtlil_hash(spec: UnitSpec | TileSpec) -> str:
     """A name for the design that a unit is now: it changes with the RTL."""
     return sha256(to_rtlil(spec.build(), TOP).encode()).hexdigest()[:16]
 
 
 def power(
-    spec: UnitSpec,
+    spec: UnitSpec | TileSpec,
     mapped: Mapped,
     operands: Operands,
     clock_ns: float,
@@ -173,7 +188,7 @@ def streamed(
 
 
 def measure(
-    spec: UnitSpec,
+    spec: UnitSpec | TileSpec,
     library: Library | str = "nangate45",
     clock_ns: float | None = None,
     operands: Operands | None = None,
@@ -185,7 +200,7 @@ def measure(
 
     Parameters
     ----------
-    spec : UnitSpec
+    spec : UnitSpec or TileSpec
     library : Library or str
         A library, or the name of a node that the product carries.
     clock_ns : float, optional
@@ -207,6 +222,7 @@ def measure(
     RuntimeError
         If Yosys fails.
     """
+    spec = meant(spec)
     cells = libraries.load(library) if isinstance(library, str) else library
     clock = default_clock_ns(cells) if clock_ns is None else float(clock_ns)
     mapped = synthesize_unit(spec, cells, clock, wires)
@@ -231,7 +247,8 @@ def measure(
         frac_bits=spec.weight.frac_bits if spec.weight.grid.startswith("post") else None,
         rows=spec.rows,
         cols=spec.cols,
-        dataflow=spec.dataflow,
+        dataflow=None if isinstance(spec, TileSpec) else spec.dataflow,
+        tile=tile_fields(spec),
         signed_activations=spec.signed_activations,
         node=cells.node,
         clock_ns=clock,

@@ -20,7 +20,7 @@ from asq_sw.formats import ActivationFormat, WeightFormat
 from asq_sw.provenance import file_hash
 from asq_sw.sqnr import half_normal_activations, sqnr
 from hw.design import UnitSpec
-from hw.tile import TileSpec
+from hw.tile import TileSpec, meant
 
 CYCLES = 256
 """Counted cycles: activations that stream past one weight."""
@@ -163,13 +163,17 @@ def _array(path: str | Path) -> NDArray[Any]:
 
 @dataclass(frozen=True, eq=False)
 class Stimulus:
-    """A unit's inputs in time: port -> (cycles, lanes), and which cycles to count."""
+    """A unit's inputs in time: port -> (cycles, lanes), and which cycles to count.
+
+    A tile's packed ports have an axis or two more, as :func:`hw.synth.activity.simulate` takes them: ``a``
+    (cycles, lanes, rows) and ``w`` (cycles, lanes, rows, cols).
+    """
 
     inputs: dict[str, ArrayLike]
     counting: NDArray[np.bool_]
 
 
-def stimulus(spec: UnitSpec, operands: Operands, lanes: int = LANES, seed: int = 0) -> Stimulus:
+def stimulus(spec: UnitSpec | TileSpec, operands: Operands, lanes: int = LANES, seed: int = 0) -> Stimulus:
     """The inputs that ``operands`` make of a unit; every lane is another place in the matrices.
 
     Loading of weights is not counted, nor are the cycles until the pipeline is full: the energy is that
@@ -187,6 +191,9 @@ def stimulus(spec: UnitSpec, operands: Operands, lanes: int = LANES, seed: int =
     InputError
         For a unit that this does not know.
     """
+    spec = meant(spec)
+    if isinstance(spec, TileSpec):
+        return tile_stimulus(spec, operands, lanes, seed)
     generator = np.random.default_rng(seed)
     k_total, n_total = operands.weights.shape
     n = generator.integers(0, n_total, lanes)
@@ -203,8 +210,6 @@ def stimulus(spec: UnitSpec, operands: Operands, lanes: int = LANES, seed: int =
         return _weight_stationary_array(spec, operands, cycles, lanes, generator)
     if spec.unit == "array":
         return _output_stationary_array(spec, operands, lanes, generator)
-    if spec.unit == "tile":
-        return tile_stimulus(TileSpec.from_unit(spec), operands, lanes, seed)
     raise InputError(
         f"energy of a {spec.dataflow} {spec.unit} cannot be measured, expected multiplier, pe, array or tile"
     )
@@ -240,16 +245,17 @@ def tile_stimulus(
         t = (first_t + (cycle // slices)[:, None]) % t_total
         clear = np.broadcast_to((cycle % slices == 0).astype(np.int64)[:, None], (length, lanes))
     inputs["clear"] = clear
+    if tile.enable:
+        inputs["en"] = np.ones((length, lanes), np.int64)
     if tile.products.modes:
         inputs["mode"] = np.full((length, lanes), tile.products.mode)
-    for r in range(tile.rows):
-        k = (k0 + r) % k_total
-        inputs[f"a__{r}"] = operands.activations[k, t]
-        for c in range(tile.cols):
-            inputs[f"w__{r}__{c}"] = tile.stored(weights[k, (first_n + c) % n_total])
+    k = (k0[..., None] + np.arange(tile.rows)) % k_total
+    n = (first_n[:, None] + np.arange(tile.cols)) % n_total
+    inputs["a"] = operands.activations[k, t[..., None]]
+    inputs["w"] = tile.stored(weights)[k[..., None], n[:, None]]
     if tile.edge_registers:  # weights and clear a cycle after the activations
         for name in inputs:
-            if not name.startswith(("a__", "mode")):
+            if name not in ("a", "mode", "en"):
                 inputs[name] = np.roll(np.asarray(inputs[name]), 1, axis=0)
     return Stimulus(inputs, _after(3, length))
 

@@ -11,13 +11,14 @@ from hw.design import UnitSpec
 from hw.synth.library import Library
 from hw.synth.measure import UnitCost, measure
 from hw.synth.operands import Operands
+from hw.tile import TileSpec
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
     """The arguments of one :func:`hw.synth.measure.measure`."""
 
-    spec: UnitSpec
+    spec: UnitSpec | TileSpec
     library: Library | str = "nangate45"
     clock_ns: float | None = None
     operands: Operands | None = None

@@ -69,12 +69,12 @@ def specs() -> Iterator[UnitSpec]:
 
 def make(nodes: Iterable[str], jobs: int | None = None) -> dict[str, Any]:
     """Measure all :func:`specs` at ``nodes``, ``jobs`` at a time."""
-    tasks = [Task(spec, node) for node in nodes for spec in specs()]
-    found = measure_all(tasks, jobs)
+    wanted = [(spec, node) for node in nodes for spec in specs()]
+    found = measure_all([Task(spec, node) for spec, node in wanted], jobs)
     units = {}
-    for task, cost in zip(tasks, found, strict=True):
+    for (spec, _), cost in zip(wanted, found, strict=True):
         record = cost.to_json()
-        units[costs.key(task.spec, cost.node)] = {field: record[field] for field in FIELDS}
+        units[costs.key(spec, cost.node)] = {field: record[field] for field in FIELDS}
     return {
         "provenance": {
             "command": "python -m hw.synth.tables --node " + " --node ".join(nodes),

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from amaranth.hdl import Value
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
 from asq_sw.formats import GRIDS
 from hw.design import UnitSpec
 from hw.emit import to_verilog
+from hw.tile import TileSpec
 
 FORMATS = [(grid, bits) for grid in GRIDS for bits in range(2, 9) if grid != "fp4" or bits == 4]
 
@@ -23,7 +25,7 @@ FORMATS = [(grid, bits) for grid in GRIDS for bits in range(2, 9) if grid != "fp
 class Run:
     """Inputs of a unit by port and cycle, and what its outputs must be; None where it does not matter."""
 
-    spec: UnitSpec
+    spec: UnitSpec | TileSpec
     clocked: bool
     inputs: dict[str, list[int]] = field(default_factory=dict)
     outputs: dict[str, list[int | None]] = field(default_factory=dict)
@@ -165,8 +167,11 @@ def amaranth_mismatches(run: Run) -> list[str]:
 def _bench(index: int, run: Run, component: wiring.Component, folder: Path) -> str:
     """A SystemVerilog test bench that replays a run from files and counts the differing cycles."""
     widths = {
-        "__".join(map(str, path)): len(port) for path, _, port in component.signature.flatten(component)
+        "__".join(map(str, path)): len(Value.cast(port))
+        for path, _, port in component.signature.flatten(component)
     }
+
+    widths["rst"] = 1  # the clock domain's
 
     def pack(columns: list[tuple[int, list[int]]], name: str) -> int:
         lines, width = [], sum(width for width, _ in columns)

@@ -74,4 +74,5 @@ def test_a_tiles_header_says_what_its_variant_takes(weight: WeightFormat) -> Non
     pairs = ", ".join(f"{code}: {int(tile.stored(code))}" for code in range(16))
     assert (f"// w takes, by weight code: {pairs}\n" in text) == (weight.grid == "fp4")
     assert f"products in {tile.sum_bits} bits\n" in text
-    assert f"  output signed [{tile.sum_bits - 1}:0] acc__0;\n" in text
+    assert f"  output [{2 * tile.sum_bits - 1}:0] acc;\n" in text
+    assert f"w[r][c] = w[(r*2+c)*{tile.products.code_bits} +: {tile.products.code_bits}]; " in text

@@ -225,6 +225,42 @@ def test_verilog_has_no_warning(grid: str, variant: str, tmp_path) -> None:  # t
     assert found == []
 
 
+@pytest.mark.parametrize("signed", [False, True])
+def test_ports_are_packed_in_the_documented_order(signed: bool) -> None:
+    """Bits put at a[r*A +: A] and w[(r*C+c)*B +: B] come out as sums at acc[c*S +: S]."""
+    spec = TileSpec(WeightFormat("int", 4), 3, signed, "booth", rows=3, cols=4, terms=3)
+    rng = np.random.default_rng(0)
+    a = rng.integers(spec.activation.min, spec.activation.max + 1, spec.rows)
+    codes = rng.integers(0, 16, (spec.rows, spec.cols))
+    words = spec.stored(codes)
+    bits, width = spec.products.code_bits, spec.sum_bits
+    a_bits = sum((int(x) & 7) << 3 * r for r, x in enumerate(a))
+    w_bits = sum(int(words[r, c]) << (r * spec.cols + c) * bits for r, c in np.ndindex(words.shape))
+    tile, seen = spec.build(), []
+
+    async def bench(ctx):  # type: ignore[no-untyped-def]
+        ctx.set(tile.a.as_value(), a_bits)
+        ctx.set(tile.w.as_value(), w_bits)
+        ctx.set(tile.clear, 1)
+        await ctx.tick()
+        seen.append(ctx.get(tile.acc.as_value()))
+
+    simulator = Simulator(tile)
+    simulator.add_clock(1e-9)
+    simulator.add_testbench(bench)
+    simulator.run()
+    sums = np.array([seen[0] >> c * width & (1 << width) - 1 for c in range(spec.cols)])
+    np.testing.assert_array_equal(
+        spec.exact({"acc": sums}, codes)[0], shares(spec, a[None], codes[None])[0][0]
+    )
+    ports = set(rtlil_to_verilog(to_rtlil(spec.build(), "top")).split("module top")[1].splitlines())
+    assert {
+        "  input [8:0] a;",
+        f"  input [{12 * bits - 1}:0] w;",
+        f"  output [{4 * width - 1}:0] acc;",
+    } <= ports
+
+
 def test_what_is_refused() -> None:
     weight = WeightFormat("int", 4)
     for fields, message in (

@@ -40,11 +40,13 @@ def every_product(spec: TileSpec) -> None:
     pairs = np.stack(np.meshgrid(values, codes, indexing="ij")).reshape(2, -1)
     a[0, : pairs.shape[1]], w[0, : pairs.shape[1]] = pairs
     cycles = 3
-    inputs = {f"a__{r}": np.broadcast_to(a[r], (cycles, lanes)) for r in range(spec.rows)}
-    inputs |= {f"w__{r}__0": np.broadcast_to(spec.stored(w[r]), (cycles, lanes)) for r in range(spec.rows)}
+    inputs = {
+        name: np.broadcast_to(values.T, (cycles, lanes, spec.rows))
+        for name, values in (("a", a), ("w", spec.stored(w)))
+    }
     inputs["clear"] = np.ones((cycles, lanes), np.int64)
     traced = simulate(compile_netlist(found.netlist), inputs, trace=True).outputs
-    sums = {name: traced[f"{name}__0"][-1] for name in spec.outputs}
+    sums = {name: traced[name][-1] for name in spec.outputs}
     table = np.empty((len(spec.products.sums), len(values), 2 * half), dtype=object)
     for i, x in enumerate(values):
         for code in codes:

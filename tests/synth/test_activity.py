@@ -12,7 +12,7 @@ from asq_sw.formats import WeightFormat
 from hw.design import UnitSpec
 from hw.emit import to_rtlil
 from hw.synth import library as libraries
-from hw.synth.activity import simulate
+from hw.synth.activity import _fields, _words, simulate
 from hw.synth.flow import synthesize
 from hw.synth.measure import synthesize_unit
 from hw.synth.netlist import to_verilog
@@ -137,6 +137,8 @@ def test_wide_ports_take_python_integers():
 
 def test_bad_stimulus(mini):
     program = compile_netlist(circuits.random_netlist(mini, 0))
+    with pytest.raises(InputError, match="x has 2 fields, expected as many as divide its 5 bits"):
+        simulate(program, {"x": np.zeros((4, 64, 2), dtype=int)})
     with pytest.raises(InputError, match="no input 'z'"):
         simulate(program, {"z": np.zeros((2, 64), dtype=int)})
     with pytest.raises(InputError, match="multiple of 64"):
@@ -204,3 +206,12 @@ def test_verilator_counts_the_same_toggles(mini, tmp_path):
             assert found.toggles[net] * (cycles - 1) == pytest.approx(sum(per_cycle)), net
             checked += 1
     assert checked > 80
+
+
+def test_fields_of_a_packed_port_are_the_whole_words() -> None:
+    """Further axes in C order, the first at the lowest bits; beyond 64 bits too; negative ones too."""
+    rng = np.random.default_rng(0)
+    fields = rng.integers(-4, 4, (5, 64, 3, 8))  # 24 fields of 3 bits
+    whole = sum((fields.reshape(5, 64, 24)[..., i].astype(object) & 7) << 3 * i for i in range(24))
+    together = np.concatenate(_fields(fields, 72), axis=1)
+    np.testing.assert_array_equal(together, _words(np.asarray(whole, dtype=object), 72))
