@@ -13,12 +13,12 @@ from amaranth.hdl import Value
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
-from asq_sw.formats import GRIDS
+from asq_sw.formats import GRID_RECORDS, GRIDS
 from hw.design import UnitSpec
 from hw.emit import to_verilog
 from hw.tile import TileSpec
 
-FORMATS = [(grid, bits) for grid in GRIDS for bits in range(2, 9) if grid != "fp4" or bits == 4]
+FORMATS = [(grid, bits) for grid in GRIDS for bits in GRID_RECORDS[grid].widths]
 
 
 @dataclass
@@ -44,11 +44,12 @@ def multiplier_run(spec: UnitSpec) -> Run:
     weight, activation = spec.weight, spec.activation
     pairs = [(int(a), w) for a in activation.values for w in range(1 << weight.storage_bits)]
     table = weight.product_table(spec.abits, spec.signed_activations)
+    half = 1 << (spec.product_bits - 1)  # the codes that no encoder gives may wrap around
     return Run(
         spec,
         clocked=False,
         inputs={"a": [a for a, _ in pairs], "w": [w for _, w in pairs]},
-        outputs={"p": [int(product) for product in table.ravel()]},
+        outputs={"p": [(int(product) + half) % (2 * half) - half for product in table.ravel()]},
     )
 
 

@@ -19,20 +19,44 @@ SMALL = [(grid, bits) for grid, bits in FORMATS if bits <= 4]
 def test_every_product_of_every_variant(grid: str, bits: int, signed: bool) -> None:
     for abits in (2, 3, 4):
         for variant in variants("multiplier", grid):
-            run = multiplier_run(UnitSpec("multiplier", WeightFormat(grid, bits), abits, signed, variant))
+            weight = WeightFormat(grid, bits)
+            run = multiplier_run(UnitSpec("multiplier", weight, abits, signed, variant))
             assert run.checked() == 2 ** (abits + run.spec.weight.storage_bits)
             assert amaranth_mismatches(run) == []
 
 
 @pytest.mark.parametrize("signed", [False, True])
 def test_every_int8_product_is_that_of_integers(signed: bool) -> None:
-    run = multiplier_run(UnitSpec("multiplier", WeightFormat("int", 8), 8, signed))
+    weight = WeightFormat("int-full", 8)
+    run = multiplier_run(UnitSpec("multiplier", weight, 8, signed))
     assert run.outputs["p"] == [
         a * (w - 256 if w > 127 else w)
         for a in [*range(128), *(range(-128, 0) if signed else range(128, 256))]
         for w in range(256)
     ]
     assert amaranth_mismatches(run) == []
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_every_int8_product_in_sign_magnitude(signed: bool) -> None:
+    for variant in ("multiply", "signed-activation"):
+        run = multiplier_run(UnitSpec("multiplier", WeightFormat("int", 8), 8, signed, variant))
+        assert run.outputs["p"] == [
+            a * (128 - w if w > 127 else w)
+            for a in [*range(128), *(range(-128, 0) if signed else range(128, 256))]
+            for w in range(256)
+        ]
+        assert amaranth_mismatches(run) == []
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("anchor", [6, 7])
+def test_exponents_with_gaps(signed: bool, anchor: int) -> None:
+    for weight in (
+        WeightFormat("post", 4, 1, exponents=(0, 1, 2, 3, 4, 5, 7), anchor=anchor),
+        WeightFormat("post", 3, 2, exponents=(0, 3, anchor)),
+    ):
+        assert amaranth_mismatches(multiplier_run(UnitSpec("multiplier", weight, 4, signed))) == []
 
 
 @pytest.mark.parametrize("frac_bits", [0, 1, 3, 8, 16])
