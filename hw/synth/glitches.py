@@ -105,6 +105,7 @@ def _simulate(
     states: NDArray[np.int32],
     next_states: NDArray[np.int32],
     input_delay: int,
+    first_tick: int,
     inputs: NDArray[np.int32],
     stimulus: NDArray[np.uint64],
     values: NDArray[np.uint64],
@@ -114,7 +115,7 @@ def _simulate(
     toggles: NDArray[np.int64],
     changes: NDArray[np.int64],
 ) -> None:
-    """A :data:`Kernel` after its first eight arguments; about 10 ns per active output, tick and 64 lanes.
+    """A :data:`Kernel` after its first nine arguments; about 10 ns per active output, tick and 64 lanes.
 
     ``outputs`` rows: first op, last op, slot of the function's value, net, delay, first and last source in
     ``sources`` (the nets that it depends on; empty for flip-flop outputs). ``capture``: the ops that make
@@ -142,7 +143,7 @@ def _simulate(
                         values[net, w] = new
                     if total:
                         moved[net] = True
-                        if counting[t]:
+                        if counting[t] and tick >= first_tick:
                             toggles[net] += total
             for i in range(size):
                 look = pending[i]
@@ -179,7 +180,7 @@ def _simulate(
                     active = True
                 if total:
                     moved[net] = True
-                    if counting[t]:
+                    if counting[t] and tick >= first_tick:
                         toggles[net] += total
             tick += 1
             if not active and tick > input_delay:
@@ -199,7 +200,9 @@ def _simulate(
                 changes[i] += total
 
 
-def delayed(program: Program, timing: Timing, mode: str = "library", wires: str = "fanout") -> Kernel:
+def delayed(
+    program: Program, timing: Timing, mode: str = "library", wires: str = "fanout", after_ns: float = 0.0
+) -> Kernel:
     """The kernel for :func:`hw.synth.activity.simulate` in which every output has its delay.
 
     Parameters
@@ -211,6 +214,8 @@ def delayed(program: Program, timing: Timing, mode: str = "library", wires: str 
     mode : "library" or "unit"
     wires : str
         Wire model.
+    after_ns : float
+        Only toggles from this time after the clock edge on are counted.
 
     Raises
     ------
@@ -220,6 +225,7 @@ def delayed(program: Program, timing: Timing, mode: str = "library", wires: str 
     if not program.apart:
         raise ValueError("the program is not compiled apart: a net must be able to lag behind its function")
     logic, registers, input_delay = output_delays(program.netlist, timing, mode, wires)
+    first_tick = round(after_ns * TICKS_PER_DELAY / typical_delay(program.netlist.library))
     rows: list[tuple[int, ...]] = []
     sources: list[int] = []
     for driver, delay in zip(program.drivers, registers + logic, strict=True):
@@ -240,6 +246,7 @@ def delayed(program: Program, timing: Timing, mode: str = "library", wires: str 
             program.states,
             program.next_states,
             input_delay,
+            first_tick,
             inputs,
             *rest,
         )

@@ -8,6 +8,9 @@
   edges; a clock tree's buffers are not part of a unit and not counted;
 * leakage: by the states that were seen (by the library's default where it has no states), times the period.
 
+Data pins are charged as if they moved while the clock is high; :mod:`hw.synth.power_check` holds all of this
+against OpenSTA and against the groups of the original libraries (docs/power.md).
+
 Inputs count as nets of the unit: their drivers sit in the neighbour, whose outputs carry no load here.
 """
 

@@ -8,10 +8,10 @@ from asq_sw.errors import InputError
 from hw.synth import boolean, glitches
 from hw.synth.activity import simulate
 from hw.synth.program import compile_netlist
-from hw.synth.timing import analyze
+from hw.synth.timing import analyze, typical_delay
 
 
-def plain(design, stimulus, delays):
+def plain(design, stimulus, delays, first=0):
     """Transitions per net after the first cycle, one lane: every output follows after d ticks of difference."""
     logic, registers, input_delay = delays
     outputs = [(i, pin) for i in design.flipflops for pin in i.cell.outputs if pin in i.pins]
@@ -26,7 +26,7 @@ def plain(design, stimulus, delays):
         for tick in range(2000):
             if tick == input_delay:
                 for i, net in enumerate(design.ports["x"].nets):
-                    toggles[net] += t > 0 and values[net] != x >> i & 1
+                    toggles[net] += t > 0 and tick >= first and values[net] != x >> i & 1
                     values[net] = x >> i & 1
             for k, (instance, pin) in enumerate(outputs):
                 function = boolean.parse(instance.cell.outputs[pin].function)
@@ -40,7 +40,7 @@ def plain(design, stimulus, delays):
                 since[k] = tick if since[k] is None else since[k]
                 if tick - since[k] == delay[k]:
                     values[net] ^= 1
-                    toggles[net] += t > 0
+                    toggles[net] += t > 0 and tick >= first
                     since[k] = None
             if tick > input_delay and all(s is None for s in since):
                 break
@@ -63,6 +63,7 @@ def test_random_circuits(mini, seed, mode):
     x = np.random.default_rng(seed).integers(0, 32, (12, 64))
     found = simulate(program, {"x": x}, trace=True, kernel=kernel)
     delays = glitches.output_delays(design, timing, mode, "none")
+    tick = typical_delay(mini) / glitches.TICKS_PER_DELAY
     lanes = (0, 17, 63)
     total = sum(plain(design, x[:, lane].tolist(), delays) for lane in lanes)
     alone = np.repeat(x[:, lanes], 64 // len(lanes) + 1, axis=1)[:, :64]  # 22, 22 and 20 copies
@@ -72,6 +73,11 @@ def test_random_circuits(mini, seed, mode):
         n * plain(design, x[:, lane].tolist(), delays) for n, lane in zip(counts, lanes, strict=True)
     )
     assert again.toggles * 64 * 11 == pytest.approx(weighted)
+    late = simulate(program, {"x": alone}, kernel=glitches.delayed(program, timing, mode, "none", tick * 9))
+    weighted = sum(
+        n * plain(design, x[:, lane].tolist(), delays, 9) for n, lane in zip(counts, lanes, strict=True)
+    )
+    assert late.toggles * 64 * 11 == pytest.approx(weighted)
     # Where it settles does not depend on delays, and no net moves less than its function requires.
     still = simulate(compile_netlist(design), {"x": x}, trace=True)
     assert np.array_equal(found.outputs["y"], still.outputs["y"])
