@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asq_sw.errors import InputError
-from asq_sw.formats import GRIDS, WeightFormat
+from asq_sw.formats import GRID_RECORDS, GRIDS, WeightFormat
 from hw import variants
 from hw.emit import lint, rtlil_to_verilog, to_rtlil
 from hw.tile import STAGES, TileSpec
@@ -93,14 +93,20 @@ def usable(spec: TileSpec) -> list[int]:
 
 def fraction(variant: str, frac_bits: int = 2) -> int:
     """F that the variant can have."""
-    return 0 if variant == "post-or-fp4" else frac_bits
+    return 0 if variant.endswith("-or-fp4") else frac_bits
+
+
+def widths(grid: str, variant: str) -> tuple[int, ...]:
+    """Widths of the weights that the variant can have."""
+    return (4,) if variant.endswith("-or-fp4") else GRID_RECORDS[grid].widths
 
 
 CASES = [
     (grid, variant, bits, signed)
     for grid in GRIDS
     for variant in variants.names(grid)
-    for bits in ((4,) if grid == "fp4" or variant == "post-or-fp4" else (2, 3, 4))
+    for bits in widths(grid, variant)
+    if bits <= 4
     for signed in ((False,) if variant == "gated" else (False, True))
 ]
 
@@ -132,7 +138,7 @@ def test_any_tile(data: st.DataObject) -> None:
     """Any widths, F, shape, tree, sharing: random operands and the extremes, sums over several cycles."""
     grid = data.draw(st.sampled_from(GRIDS))
     variant = data.draw(st.sampled_from(variants.names(grid)))
-    bits = 4 if grid == "fp4" or variant == "post-or-fp4" else data.draw(st.integers(2, 8))
+    bits = data.draw(st.sampled_from(widths(grid, variant)))
     abits = data.draw(st.integers(2, 8))
     if variant == "whole-table":
         bits, abits = min(bits, 4), min(abits, 5)
@@ -215,7 +221,8 @@ def test_held_weights_give_the_same(registers: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("grid", "variant"), [(grid, v) for grid in ("post", "int", "fp4", "apot") for v in variants.names(grid)]
+    ("grid", "variant"),
+    [(grid, v) for grid in ("post", "post-gap", "int", "fp4", "apot", "nf4") for v in variants.names(grid)],
 )
 def test_verilog_has_no_warning(grid: str, variant: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
     spec = TileSpec(WeightFormat(grid, 4, fraction(variant)), 4, variant=variant, rows=4, cols=2)
@@ -285,7 +292,7 @@ def test_what_shifters_refuse() -> None:
         TileSpec(post, variant="post-or-fp4", order=(1, 0, 2, 3, 4, 5, 6, 7)).products  # noqa: B018
     with pytest.raises(InputError, match="expected unsigned"):
         TileSpec(post, variant="gated", signed_activations=True)
-    with pytest.raises(InputError, match="expected 4 bits and F = 0"):
+    with pytest.raises(InputError, match="expected post4f0 or fp4"):
         TileSpec(WeightFormat("post", 4, 2), variant="post-or-fp4")
 
 

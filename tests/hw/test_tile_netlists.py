@@ -14,13 +14,21 @@ from hw.synth.flow import TOP, synthesize
 from hw.synth.program import compile_netlist
 from hw.tile import TileSpec
 
-WIDTHS = {"post": (5, 8), "pot": (5, 8), "fp4": (4, 8), "apot": (8, 8), "int": (8, 8)}
+WIDTHS = {
+    "post": (5, 8),
+    "pot": (5, 8),
+    "fp4": (4, 8),
+    "apot": (8, 8),
+    "int": (8, 8),
+    "post-gap": (4, 8),
+    "nf4": (4, 8),
+}
 """Weight and activation bits by grid: 5 bits of POST are shifts by 7 already, 8 would be by 63."""
 WIDE = [
     (grid, variant)
     for grid in WIDTHS
     for variant in variants.names(grid)
-    if variant not in ("whole-table", "planes", "post-or-fp4")
+    if variant not in ("whole-table", "planes", "post-or-fp4", "gap-or-fp4")
 ]
 
 
@@ -31,8 +39,6 @@ def every_product(spec: TileSpec) -> None:
     values = np.arange(spec.activation.min, spec.activation.max + 1)
     half = 1 << (spec.weight.storage_bits - 1)
     codes = np.arange(2 * half)
-    if spec.variant == "multiples" and spec.weight.grid == "int":
-        codes = codes[codes != half]  # which it cannot hold
     lanes = -(-len(values) * len(codes) // 64) * 64
     rng = np.random.default_rng(0)
     a = rng.choice(values, (spec.rows, lanes))
