@@ -58,8 +58,8 @@ def decoding(products: OneHotShift) -> int:
     """Literals of all select lines of a variant as it is ordered now."""
     inputs, zero = products.weight.magnitude_bits, products.zero
     selects: list[list[int | None]] = [
-        [None if z else int(odd == want) for odd, z in zip(products.odd, zero, strict=True)]
-        for want in (False, True)
+        [None if z else int(pick == line) for pick, z in zip(products.picks, zero, strict=True)]
+        for line in range(len(products.weight.lines))
     ]
     for distance in sorted(set(products.shifts)):
         selects.append([int(s == distance and not z) for s, z in zip(products.shifts, zero, strict=True)])
@@ -116,10 +116,12 @@ def _new_bits(order: tuple[int, ...]) -> list[int]:
 
 @click.command(help="The assignments of magnitude codes that are cheapest to decode.")
 @click.option("--bits", type=click.IntRange(2, MAX_FIELD_BITS + 1), default=4, show_default=True)
-@click.option("--grid", type=click.Choice(["post", "fp4", "pot"]), default="post", show_default=True)
+@click.option(
+    "--grid", type=click.Choice(["post", "post-gap", "fp4", "pot"]), default="post", show_default=True
+)
 @click.option("--count", type=click.IntRange(1), default=8, show_default=True)
 def main(bits: int, grid: str, count: int) -> None:
-    weight = WeightFormat(grid, bits, 0) if grid == "post" else WeightFormat(grid, bits)
+    weight = WeightFormat(grid, bits, 0)
     for cost, order in cheapest(weight, count):
         mine = "  (the format's own)" if order == tuple(range(len(order))) else ""
         click.echo(f"{cost:3d} literals: codes {' '.join(map(str, order))}{mine}")

@@ -1,26 +1,27 @@
-"""The search for a datapath: broadcast tiles of all variants, shapes and trees, measured alike.
+"""The search for a datapath: the tiles of :mod:`hw.space`, measured alike.
 
-python -m hw.search --quick -o hw/data/tiles.json
-python -m hw.search --node nangate45 -o hw/data/tiles.json
-python -m hw.search --quick --node nangate45 --operands layer.npz -o hw/data/tiles_trained.json
+python -m hw.search --jobs 2 -o hw/data/tiles.json
+python -m hw.search --part fronts --jobs 2 -o hw/data/fronts.json
+python -m hw.search --part wide --node nangate45 -o hw/data/tiles.json
+python -m hw.search --operands hw/data/operands.npz -o hw/data/tiles_trained.json
 python -m hw.search --liberty asap7_SEQ.lib.gz ... --name asap7-all --clock-ns 1.8 --tile NAME -o hw/data/tiles.json
 
-Every point is synthesized at its node's default clock by the same recipes, timed with its broadcast lines and
-buffers, and its energy is that of the same layer's operands: with both streaming (output-stationary), and with
-weights held (weight-stationary). The variant ``planes`` is left out: ABC takes minutes for it and it is largest. A point says how accurate its arithmetic is: the
-SQNR of Gaussian weights with the table's rounding counted (:func:`asq_sw.sqnr.sqnr`).
+Every point is synthesized by the same recipes, timed with its broadcast lines and buffers, and its energy is that
+of the same layer's operands: with both streaming (output-stationary), and with weights held (weight-stationary). A
+point says how accurate its arithmetic is: the SQNR of Gaussian weights with the table's rounding counted
+(:func:`asq_sw.sqnr.sqnr`). Seconds a tile: about 5 at nangate45, more where a tile is large.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import click
@@ -33,9 +34,8 @@ from asq_sw.formats import ActivationFormat, WeightFormat
 from asq_sw.interop.weights import read_weights
 from asq_sw.provenance import versions
 from asq_sw.sqnr import sqnr
-from hw import variants
+from hw import space
 from hw.emit import to_rtlil
-from hw.orders import cheapest
 from hw.synth import library as libraries
 from hw.synth.flow import TOP
 from hw.synth.kinds import area_by_kind
@@ -52,99 +52,24 @@ RECIPES = (
 """Recipes that every column gets: with full-adder cells and without; ABC's scripts that win most often."""
 NODES = ("nangate45", "sky130hd", "asap7")
 
-_TRICKS: tuple[dict[str, Any], ...] = (
-    {"edge_registers": False}, {"stage": "products"}, {"stage": "tree"}, {"edge_registers": False, "stage": "products"},
-    {"edge_registers": False, "stage": "tree"}, {"carry_save": True},
-)  # fmt: skip
-"""Retiming (where the pipeline registers are) and saved carries, for the best of each grid."""
-_ORDERS = (
-    (0, 1, 2, 3, 4, 7, 6, 5),
-    (0, 1, 3, 2, 6, 7, 5, 4),
-    (1, 2, 3, 4, 5, 6, 7, 0),
-    (7, 6, 5, 4, 3, 2, 1, 0),
-)
-"""Other codes for the levels: the second cheapest to decode (:mod:`hw.orders`), Gray's, zero as 0 with the levels
-rising, zero as 0 with the levels falling."""
+PARTS = {"contenders": space.contenders, "fronts": space.fronts, "wide": space.wide}
+"""Parts of the space by name (:mod:`hw.space`)."""
 
 
-def points(quick: bool = False) -> Iterator[TileSpec]:
-    """The tiles to compare, those that the conclusion rests on first.
-
-    ``quick``: only these.
-    """
-    post = [WeightFormat("post", 4, f) for f in (0, 1, 2)]
-    integer, fp4, pot = WeightFormat("int", 4), WeightFormat("fp4", 4), WeightFormat("pot", 4)
-
-    def every(weight: WeightFormat, *names: str, **fields: Any) -> Iterator[TileSpec]:
-        for name in names:
-            yield TileSpec(weight, variant=name, **fields)
-
-    wide: dict[str, Any] = {"rows": 16, "cols": 16, "edge_registers": True}
-    for fields in (wide, wide | {"registers": True}):  # both operands stream; weights held
-        yield from every(integer, "booth", "paired-planes", **fields)
-        yield from every(post[0], "one-hot-shift", "select-shift", **fields)
-    yield TileSpec(WeightFormat("int", 8), 8, **wide)
-    for weight in (post[1], post[2], fp4, pot):
-        yield from every(weight, "one-hot-shift", **wide)
-    yield TileSpec(WeightFormat("apot", 4), **wide)
-    for bits in (2, 3):  # the cost of a bit
-        for name in ("booth", "paired-planes"):
-            yield TileSpec(WeightFormat("int", bits), bits, variant=name, **wide)
-        for name in ("one-hot-shift", "select-shift"):
-            yield TileSpec(WeightFormat("post", bits, 0), bits, variant=name, **wide)
-    held = wide | {"registers": True}  # what a weight-stationary machine is made of
-    for bits, name in ((2, "booth"), (3, "paired-planes"), (8, "booth")):
-        yield TileSpec(WeightFormat("int", bits), bits, variant=name, **held)
-    for weight in (WeightFormat("post", 2, 0), WeightFormat("post", 3, 0), post[1], post[2], fp4, pot):
-        yield TileSpec(weight, weight.bits, variant="one-hot-shift", **held)
-    # FP4 with the codes that are cheapest to decode, and on POST's datapath
-    yield TileSpec(fp4, variant="one-hot-shift", order=cheapest(fp4, 1)[0][1], **wide)
-    for weight in (post[0], fp4):
-        yield TileSpec(weight, variant="post-or-fp4", **wide)
-    best = [(integer, "booth"), (integer, "paired-planes"), (post[0], "one-hot-shift")]
-    for changes in _TRICKS:
-        for weight, name in best:
-            yield TileSpec(weight, variant=name, **(wide | changes))
-    large: dict[str, Any] = {"rows": 24, "cols": 48}  # accumulators and edges shared by more
-    yield TileSpec(integer, variant="booth", **large)
-    yield TileSpec(integer, variant="paired-planes", edge_registers=True, **large)
-    yield from every(post[0], "one-hot-shift", "select-shift", edge_registers=True, **large)
-    for fields in (wide, held, large | {"edge_registers": True}):  # zero as code 0, the levels falling
-        yield TileSpec(post[0], variant="one-hot-shift", order=_ORDERS[-1], **fields)
-    if quick:
-        return
-    yield from every(post[0], "carry-in", "gated", "two-signs", "late-sign", **wide)
-    for order in _ORDERS[:-1]:
-        yield TileSpec(post[0], variant="one-hot-shift", order=order, **wide)
-    small: dict[str, Any] = {"rows": 8, "cols": 8}
-    yield from every(integer, "booth", "paired-planes", "digits", "multiples", **small)
-    for weight in (*post, *(WeightFormat("post", 4, f) for f in (3, 4, 6))):
-        names = variants.names("post") if weight.frac_bits < 3 else ("one-hot-shift", "select-shift")
-        names = tuple(name for name in names if not weight.frac_bits or name != "post-or-fp4")
-        yield from every(weight, *names, **small)
-    for weight in (fp4, pot):
-        yield from every(weight, "select-shift", "one-hot-shift", **small)
-    for weight, name in best:
-        yield TileSpec(weight, variant=name, tree="dadda", **wide)
-    for tree in ("dadda", "adders"):
-        yield TileSpec(integer, tree=tree, **small)
-        yield TileSpec(post[0], tree=tree, **small)
-    for share in (1, 2, 4):  # columns per table
-        yield TileSpec(post[0], share=share, **small)
-    for weight in (integer, post[0]):
-        yield TileSpec(weight, rows=32, cols=16, edge_registers=True)
-    for bits in (2, 3):
-        for abits in (bits, 4):
-            yield TileSpec(WeightFormat("int", bits), abits, **small)
-            yield TileSpec(WeightFormat("post", bits, 0), abits, **small)
-    yield TileSpec(integer, 8, **small)
-    yield TileSpec(post[0], 8, **small)
+def points(*parts: str) -> list[TileSpec]:
+    """The tiles of some parts of the space, by default of all, each once."""
+    return list(dict.fromkeys(tile for part in parts or PARTS for tile in PARTS[part]()))
 
 
-def key(tile: TileSpec, node: str, source: str) -> str:
-    """A row's name: the design, the node, the operands."""
-    digest = sha256(to_rtlil(tile.build(), TOP).encode()).hexdigest()[:16]
-    return f"{node} {tile.name} {digest} {sha256(source.encode()).hexdigest()[:8]}"
+@lru_cache(maxsize=1024)
+def _digest(tile: TileSpec) -> str:
+    return sha256(to_rtlil(tile.build(), TOP).encode()).hexdigest()[:16]
+
+
+def key(tile: TileSpec, node: str, source: str, clock_ns: float) -> str:
+    """A row's name: the design, the node, the operands, the clock."""
+    digest = _digest(tile)
+    return f"{node} {tile.name} {digest} {sha256(source.encode()).hexdigest()[:8]} {clock_ns:.4g}ns"
 
 
 def load_operands(path: str | Path, weight: WeightFormat, activation: ActivationFormat) -> Operands:
@@ -183,7 +108,8 @@ def measure_tile(
     netlist, macs = mapped.netlist, tile.macs
     return {
         "node": cells.node, "grid": tile.weight.grid, "wbits": tile.weight.bits, "abits": tile.abits,
-        "frac_bits": tile.weight.frac_bits if tile.weight.grid.startswith("post") else None,
+        "frac_bits": tile.weight.frac_bits if tile.weight.takes_frac_bits else None,
+        "format": tile.weight.name,
         "variant": tile.variant, "rows": tile.rows, "cols": tile.cols, "tree": tile.tree, "share": tile.share,
         "registers": tile.registers, "edge_registers": tile.edge_registers, "carry_save": tile.carry_save,
         "stage": tile.stage, "order": list(tile.order), "sum_bits": tile.sum_bits, "clock_ns": clock,
@@ -254,9 +180,15 @@ def _held(output: Path) -> dict[str, Any]:
     return held
 
 
-@click.command(help="Measure broadcast tiles of all variants; run again after an interrupt, it goes on.")
+@click.command(help="Measure broadcast tiles; run again after an interrupt, it goes on.")
 @click.option("--node", "nodes", multiple=True, type=click.Choice(NODES), help="By default all three.")
-@click.option("--quick", is_flag=True, help="Only the points that the conclusion rests on.")
+@click.option(
+    "--part",
+    "parts",
+    multiple=True,
+    type=click.Choice(list(PARTS)),
+    help="Parts of the space: what conclusions rest on, the same at eight clocks, everything else.  [default: contenders]",
+)
 @click.option("--operands", "path", type=click.Path(dir_okay=False), help="A trained layer's operands, .npz.")
 @click.option("--tile", "named", multiple=True, help="Only tiles of this name (may be repeated).")
 @click.option(
@@ -266,44 +198,64 @@ def _held(output: Path) -> dict[str, Any]:
     "--name", default="library", show_default=True, help="Of the library of --liberty, in the rows."
 )
 @click.option("--clock-ns", type=click.FloatRange(min=0, min_open=True), help="By default the node's.")
+@click.option("--minutes", type=click.FloatRange(min=0), help="Start no further tile after so long.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
 def main(
-    nodes: tuple[str, ...], quick: bool, path: str | None, named: tuple[str, ...], liberty: tuple[str, ...], name: str,
-    clock_ns: float | None, jobs: int, output: Path,
+    nodes: tuple[str, ...], parts: tuple[str, ...], path: str | None, named: tuple[str, ...], liberty: tuple[str, ...],
+    name: str, clock_ns: float | None, minutes: float | None, jobs: int, output: Path,
 ) -> None:  # fmt: skip
     held = _held(output)
     if path is not None:
-        first = next(points())
-        load_operands(path, first.weight, first.activation)  # before the work begins
-    tasks = []
+        load_operands(path, space.INT4, ActivationFormat(4))  # before the work begins
     known = {tile.name: tile for tile in points()}
     if missing := [n for n in named if n not in known]:
         raise InputError(f"--tile {missing[0]}: no such tile, expected one of {', '.join(known)}")
-    chosen = [known[n] for n in named] or list(points(quick))
     if clock_ns is not None and not liberty:
-        raise InputError("--clock-ns without --liberty: rows of a node are all at its own clock")
+        raise InputError("--clock-ns without --liberty: rows of a node are at its own clock and parts of it")
     if liberty and nodes:
         raise InputError("--node with --liberty: expected one of them")
     if liberty:
         nodes = (name,)
         _cells(name, liberty)
-    for node in nodes or NODES:
-        for tile in chosen:
-            if path is not None and (tile.weight.bits, tile.abits) != (4, 4):
-                continue
-            place = key(tile, node, (path and Path(path).name) or "gaussian")
-            if place not in held["rows"]:
-                tasks.append((place, _Task(tile, node, path, liberty, clock_ns)))
+    tasks = []
+    source = (path and Path(path).name) or "gaussian"
+    for part in parts or ("contenders",):
+        for node in nodes or NODES:
+            for tile in [known[n] for n in named] or points(part):
+                if path is not None and (tile.weight.bits, tile.abits) != (4, 4):
+                    continue
+                period = clock_ns or default_clock_ns(_cells(node, liberty))
+                for factor in space.CLOCKS if part == "fronts" else (1.0,):
+                    place = key(tile, node, source, period * factor)
+                    task = (place, _Task(tile, node, path, liberty, period * factor))
+                    if place not in held["rows"] and task not in tasks:
+                        tasks.append(task)
+    click.echo(f"{len(tasks)} tiles to measure, {len(held['rows'])} measured before", err=True)
     held |= {"made_by": "python -m hw.search", "versions": versions(("amaranth", "pyosys"))}
+    start, done = monotonic(), 0
     with ProcessPoolExecutor(jobs) as pool:
-        for (place, _), row in zip(tasks, pool.map(_one, [task for _, task in tasks]), strict=True):
-            held["rows"][place] = row
-            write_text(output, json.dumps(held, indent=1, sort_keys=True) + "\n")
-            click.echo(
-                f"{place.rsplit(' ', 2)[0]}: {row['area_per_mac_um2']:.1f} um2, {row['energy_per_mac_fj']:.1f} fJ, "
-                f"{row['energy_held_per_mac_fj']:.1f} fJ held, {row['delay_ns']:.2f} ns"
-            )
+        waiting: dict[Future[dict[str, Any]], str] = {}
+        left = iter(tasks)
+        while True:
+            while len(waiting) < jobs and not (minutes is not None and monotonic() - start > 60 * minutes):
+                following = next(left, None)
+                if following is None:
+                    break
+                waiting[pool.submit(_one, following[1])] = following[0]
+            if not waiting:
+                break
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                place, row = waiting.pop(future), future.result()
+                held["rows"][place] = row
+                write_text(output, json.dumps(held, indent=1, sort_keys=True) + "\n")
+                done += 1
+                spent = monotonic() - start
+                click.echo(
+                    f"{done}/{len(tasks)} {place}: {row['area_per_mac_um2']:.4g} um2, {row['energy_held_per_mac_fj']:.4g} fJ "
+                    f"held, {row['energy_per_mac_fj']:.4g} fJ streaming, slack {row['slack_ns']:.3g} ns; "
+                    f"about {spent / done * (len(tasks) - done) / 60:.0f} min left"
+                )
 
 
 if __name__ == "__main__":

@@ -119,7 +119,10 @@ class LateSign(SignedPlanes):
     def operands(self, m: Module, lines: Value, codes: Sequence[Value]) -> list[list[Operand]]:
         code, width = codes[0], self.product_width
         planes = [Operand(lines & code[i].replicate(len(lines)), i) for i in range(self.magnitude_bits)]
-        magnitude = add_up(m, planes, width, "dadda", "magnitude") if len(planes) > 1 else planes[0].value
+        magnitude = planes[0].value
+        if len(planes) > 1:
+            m.submodules.magnitude_tree = tree = Module()
+            magnitude = add_up(tree, planes, width, "dadda", "magnitude")
         return [[Operand(self.flipped(m, magnitude, code[-1], "product"), 0)]]
 
     @property

@@ -64,7 +64,7 @@ class TwoGrids(OneHotShift):
         m.d.comb += u.eq(self.offset_binary(activations[0]))
         width = self.table_width
         entries = [
-            lookup(m, u, other.tables[1], unsigned(width), grid)
+            lookup(m, u, other.tables[1], unsigned(width), grid.replace("-", "_"))
             for grid, other in zip(self.modes, self.others, strict=True)
         ]
         entry = Signal(width, name="lut")
