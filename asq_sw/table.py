@@ -105,7 +105,9 @@ def rows() -> list[Row]:
         Row("asq-uniform", 3, 3, 0, _LOW),  # at 2 bits the grid is POST's
     ]
     # One base for all: what the grids are worth at 4 bits, without the difference of two bases.
-    grids = [Row(f"asq-{grid}", 4, 4, s) for s in (0, 1, 2) for grid in ("post-gap", "uniform", "fp4", "post")]
+    grids = [
+        Row(f"asq-{grid}", 4, 4, s) for s in (0, 1, 2) for grid in ("post-gap", "uniform", "fp4", "post")
+    ]
     found = [*key, *beside, *seeds, *more]
     return [*found, *(row for row in grids if row not in found)]
 

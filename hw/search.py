@@ -25,13 +25,12 @@ from time import monotonic
 from typing import Any
 
 import click
-import numpy as np
 
 from asq_sw.console import run
 from asq_sw.errors import InputError
 from asq_sw.files import write_text
 from asq_sw.formats import ActivationFormat, WeightFormat
-from asq_sw.interop.weights import read_weights
+from asq_sw.operands import read_layer
 from asq_sw.provenance import versions
 from asq_sw.sqnr import sqnr
 from hw import space
@@ -73,21 +72,15 @@ def key(tile: TileSpec, node: str, source: str, clock_ns: float) -> str:
 
 
 def load_operands(path: str | Path, weight: WeightFormat, activation: ActivationFormat) -> Operands:
-    """A trained layer's operands: ``<grid><bits>_weights`` (K, N) codes, ``<...>_activations`` (K, T) of an .npz.
-
-    The name's grid and bits are the weights', as ``post4`` or ``int4``.
+    """A trained layer's operands (:mod:`asq_sw.operands`) on a grid.
 
     Raises
     ------
     InputError
-        If the file cannot be read or lacks them.
+        If the file cannot be read or is no layer.
     """
-    name = f"{weight.grid}{weight.bits}a{activation.bits}"
-    held = read_weights(path)
-    if f"{name}_weights" not in held or f"{name}_activations" not in held:
-        raise InputError(f"{path}: holds {sorted(held)}, expected {name}_weights and {name}_activations")
-    weights, activations = held[f"{name}_weights"], held[f"{name}_activations"]
-    return Operands(weights.astype(np.int64), activations.astype(np.int64), f"{Path(path).name} {name}")
+    layer = read_layer(path)
+    return Operands(*layer.codes(weight, activation), f"{layer.name}, trained ({Path(path).name})")
 
 
 def measure_tile(
