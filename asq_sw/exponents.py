@@ -492,7 +492,14 @@ def accuracies(weights: str, images: str, limit: int | None = None) -> list[Row]
 
     network.load(arrays, weights)
     rows: list[Row] = [
-        {"bits": 32, "levels": "full precision", "scale": "", "right": right(), "images": len(part)}
+        {
+            "bits": 32,
+            "levels": "full precision",
+            "scale": "",
+            "right": right(),
+            "images": len(part),
+            "db": None,
+        }
     ]
     three = [gs.uniform(3), gs.post(3), gs.of_slots("{0 2 4}", (0, 2, 4)), gs.of_slots("{0 2 5}", (0, 2, 5))]
     four = [gs.uniform(4), gs.post(4), gs.fp4(), gs.nf4(), gs.of_slots("post-gap", POST_GAP)]
@@ -500,15 +507,18 @@ def accuracies(weights: str, images: str, limit: int | None = None) -> list[Row]
     for bits, grids, scales in ((3, three, ("channel", "layer")), (4, four, ("channel", "layer"))):
         for scale in scales:
             for grid in grids:
+                power = total = 0.0
                 for name in inner:
                     key = f"{name}.weight"
                     w = arrays[key].astype(np.float64)
                     groups = gs.in_groups([w.reshape(len(w) if scale == "channel" else 1, -1)], None)
-                    rounded = gs.quantized(groups, grid, gs.group_noise(groups, grid)[1])
-                    network.parameters[key][...] = rounded.reshape(w.shape)
-                rows.append(
-                    {"bits": bits, "levels": grid.name, "scale": scale, "right": right(), "images": len(part)}
-                )
+                    noise, steps = gs.group_noise(groups, grid)
+                    network.parameters[key][...] = gs.quantized(groups, grid, steps).reshape(w.shape)
+                    power, total = power + float(groups.power.sum()), total + float(noise.sum())
+                rows.append({
+                    "bits": bits, "levels": grid.name, "scale": scale, "right": right(), "images": len(part),
+                    "db": float(10 * np.log10(power / total)),
+                })  # fmt: skip
     return rows
 
 
@@ -594,15 +604,15 @@ def conclusion(results: dict[str, Any]) -> str:
         f"shifter makes. Of that the table's rounding takes a part: at F = 0, with 2 sqrt(2) a where FP4 has 3 a, `post-gap` is "
         f"{over_post} dB off POST at F = 0; off FP4 it is {rounded} (endless), {span(drawn)} in drawn groups"
         + (f" and {span(trained)} in trained ones" if trained else "")
-        + f" (standard errors of at most {rounded_error:.2f}). So beside FP4 it is a matter of a tenth or two of a dB. "
+        + f" (standard errors of at most {rounded_error:.2f}). So beside FP4 it is a matter of two tenths of a dB at most, either way. "
         f"Eight magnitudes without a zero are {no_zero} dB off `post-gap`, the least on {lowest['weights']} by "
         f"{lowest['group']}. At 3 bits {{0 2 4}} is PoT and no new format: in groups "
         f"{span([r['db']['PoT'] - r['db']['POST'] for r in three])} dB off POST and "
         f"{span([r['db']['PoT'] - r['db']['int3'] for r in three])} off int, on endless Gaussian weights "
         f"{gauss['beside']['PoT'] - gauss['beside']['int3']:+.2f} off int; {{0 2 5}} is off it by {tails or 'nothing anywhere'} "
-        f"and behind it elsewhere in groups. At 5 bits the best set found is {span([r['db']['best'] - r['db']['POST'] for r in five])} "
+        f"and not the best elsewhere in groups. At 5 bits the best set found is {span([r['db']['best'] - r['db']['POST'] for r in five])} "
         f"dB off POST and {span([r['db']['best'] - r['db']['int5'] for r in five])} off int: octaves cut in two hold about "
-        f"{density(6, 'gaussian')['db']:.2f} dB under one scale, whatever the width, and at 6 bits every set has that. To carry: "
+        f"{density(6, 'gaussian')['db']:.2f} dB under one scale, whatever the width, and POST has that from 5 bits on. To carry: "
         "`post-gap` at 4 bits; at 3 bits PoT, which is there; none at 5 and 6."
     )
 
@@ -726,8 +736,8 @@ def page(results: dict[str, Any], options: str = "") -> str:
             f"{right[4, 'channel', 'post-gap']:.1f}% against POST's {right[4, 'channel', 'POST']:.1f}% by channel and "
             f"{right[4, 'layer', 'post-gap']:.1f}% against {right[4, 'layer', 'POST']:.1f}% by layer. Training decides.",
             _table(
-                ["bits", "levels", "a scale per", "% right"],
-                [[r["bits"], r["levels"], r["scale"], f"{r['right']:.1f}"] for r in results["accuracy"]], 3,
+                ["bits", "levels", "a scale per", "dB", "% right"],
+                [[r["bits"], r["levels"], r["scale"], _db(r["db"]), f"{r['right']:.1f}"] for r in results["accuracy"]], 3,
             ),
         ]  # fmt: skip
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
