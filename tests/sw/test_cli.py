@@ -73,6 +73,7 @@ def test_module_is_the_command() -> None:
 
 MODULES = {
     "asq_sw.agreement": (["{}/missing", "--data", "digits"], "missing"),
+    "asq_sw.exponents": (["--weights", "{}/missing.npz"], "missing.npz"),
     "asq_sw.operands": (["{}", "--data", "digits", "--layer", "fc", "-o", "{}/o.npz"], "config.json"),
     "asq_sw.table": (["--data", "{}/missing.npz", "--pretrained", "w.npz", "-o", "{}/t"], "missing.npz"),
     "hw.orders": (["--grid", "log"], "log"),
