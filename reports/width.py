@@ -7,6 +7,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 
+from reports import tiles as broadcast
 from reports.accuracy import TILE_GRIDS, taught
 from reports.figures import GRID_COLOURS, STYLE, to_svg
 
@@ -16,16 +17,13 @@ LITTLE = 0.1
 
 
 def best_tiles(rows: Sequence[Row], node: str) -> dict[tuple[str, int], dict[str, Any]]:
-    """(grid, bits) -> the 16 x 16 tile without weight registers that takes the least area and meets the clock."""
+    """(grid, bits) -> the tile of 16 x 16 without weight registers with the least area (:func:`reports.tiles.compared`).
+
+    The area counts the correction's adder; rows are those of one clock.
+    """
     found: dict[tuple[str, int], dict[str, Any]] = {}
-    for r in rows:
-        key = (r["grid"], r["wbits"])
-        if (r["node"], r["rows"], r["registers"]) != (node, 16, False) or r["wbits"] != r["abits"]:
-            continue
-        if r["slack_ns"] < 0:
-            continue
-        if key not in found or r["area_per_mac_um2"] < found[key]["area_per_mac_um2"]:
-            found[key] = dict(r)
+    for r in sorted(broadcast.compared(rows, node), key=broadcast.area):
+        found.setdefault((r["grid"], r["wbits"]), dict(r))
     return found
 
 
@@ -113,7 +111,7 @@ def trained_points(tiles: Mapping[tuple[str, int], Row], accuracy: Sequence[Row]
         points.append(
             {
                 "grid": grid, "bits": int(r["wbits"]), "accuracy": r["test_accuracy"],
-                "area": tile["area_per_mac_um2"], "energy": tile["energy_held_per_mac_fj"],
+                "area": broadcast.area(tile), "energy": tile["energy_held_per_mac_fj"],
             }
         )  # fmt: skip
     for p in points:
@@ -131,7 +129,7 @@ def pareto(points: Sequence[Row], full: float) -> str:
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.4), layout="constrained", sharey=True)
         for axis, key, label in (
-            (axes[0], "area", "area per MAC, µm²"), (axes[1], "energy", "energy per MAC, weights held, fJ"),
+            (axes[0], "area", "area per MAC with the correction's adder, µm²"), (axes[1], "energy", "energy per MAC, weights held, fJ"),
         ):  # fmt: skip
             front = sorted((p[key], p["accuracy"]) for p in points if p[f"{key}_front"])
             axis.plot(*zip(*front, strict=True), color="#999999", linewidth=1, zorder=1)
@@ -215,7 +213,8 @@ def section(data: Mapping[str, Any], networks: Sequence[str]) -> dict[str, Any]:
                 "svg": pareto(points, full), "name": "Area, energy and accuracy",
                 "caption": f"Each point is a grid at its bits: the smallest tile, and ResNet-20 trained with it (line: full "
                 f"precision). No other point is both smaller and more accurate than: {front}. Grids without a trained "
-                "network yet are not drawn. At 4 bits POST was trained with the table that the tile rounds; at 3 bits not.",
+                "network yet are not drawn. At 4 bits POST was trained with the table that the tile rounds; at 3 bits not, nor "
+                "was post-gap.",
                 "source": f"{source} Accuracy: trained here (python -m asq_sw.table).",
             }
         )  # fmt: skip
