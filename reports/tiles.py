@@ -334,7 +334,7 @@ def one_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 def _lines(rows: Sequence[Row], name: str, words: str, identifier: str) -> str:
     """Fronts of a figure against the clock period: a column per node, a row per width, a line per grid."""
-    nodes = [node for node in nodes_of(rows) if node in NODES]
+    nodes = [node for node in nodes_of(rows) if node in NODES] or [NODES[0]]
     with plt.rc_context(STYLE | {"axes.grid.axis": "both"}):
         figure_, axes = plt.subplots(
             len(BITS), len(nodes), figsize=(3.3 * len(nodes), 2.7 * len(BITS)), squeeze=False
