@@ -411,3 +411,15 @@ def test_the_smallest_tile_by_width_is_a_contender_that_meets_the_clock() -> Non
     small = first(POST4, 80.0)
     rows = [small, first(POST4, 70.0, delay_ns=3.0), first(POST4, 60.0, carry_save=True), first(INT4, 90.0)]
     assert width.best_tiles(rows, "nangate45") == {("post", 4): small, ("int", 4): rows[-1]}
+
+
+def test_macs_take_their_share_with_and_without_weight_registers() -> None:
+    """1e9 MACs of 80 fJ are 80 uJ; beside 120 uJ of memory 40%."""
+    total = {"network": "n", "grid": "post", "wbits": 4, "macs": 10**9, "mac_uj": 80.0, "energy_uj": 200.0}
+    rows = [first(POST4, 80.0), first(POST4, 280.0, registers=True)]
+    held = {
+        account: width.best_tiles(rows, "nangate45", registers) for account, registers, _, _ in width.ACCOUNTS
+    }
+    (found,) = width.shares([total], held)
+    assert (found["tile_uj"], found["tile_share"]) == pytest.approx((80.0, 0.4))
+    assert (found["registers_uj"], found["registers_share"]) == pytest.approx((280.0, 0.7))
