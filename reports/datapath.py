@@ -251,14 +251,16 @@ def against_int(rows: Sequence[Row]) -> list[str]:
     """Every format over int of the same bits, by node."""
     lines = [
         "", "## Every format over int", "",
-        "16 x 16 without weight registers, the best tile of each format for each figure over int's best, the correction's "
-        "adder in the area: median over the clocks that both meet, in brackets the least and the most.",
+        "16 x 16, the best tile of each format for each figure over int's best, the correction's adder in the area: median over "
+        "the clocks that both meet, in brackets the least and the most; with weight registers beside it, at the default clock.",
         "",
-        "| node | format | clocks | area | energy, held | energy, streaming | SQNR, dB |",
-        "|---|---|---|---:|---:|---:|---:|",
+        "| node | format | clocks | area | energy, held | energy, streaming | area, weight registers | energy, weight registers | "
+        "SQNR, dB |",
+        "|---|---|---|---:|---:|---:|---:|---:|---:|",
     ]  # fmt: skip
     for r in ratio_rows(rows):
-        ratios = ["–" if r[name] is None else str(r[name]) for name in (AREA, HELD, STREAMING)]
+        spreads = [*(r[name] for name in (AREA, HELD, STREAMING)), *r["registers"].values()]
+        ratios = ["–" if found is None else str(found) for found in spreads]
         lines.append(
             f"| {r['node']} | {r['name']} | {r['clocks']} of {r['of']} | {' | '.join(ratios)} | {r['sqnr_db']:.2f} |"
         )

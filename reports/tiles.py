@@ -161,22 +161,30 @@ def one(rows: Iterable[Row]) -> Row | None:
     return min(rows, key=lambda r: area(r) * r[HELD], default=None)
 
 
-def clocks(rows: Iterable[Row], node: str, formats: Iterable[str]) -> list[float]:
+def clocks(rows: Iterable[Row], node: str, formats: Iterable[str], registers: bool = False) -> list[float]:
     """Clock periods, ns, at which tiles of some formats were made, met or missed."""
     wanted = set(formats)
-    return sorted({round(r["clock_ns"], 6) for r in rows if r["node"] == node and r["format"] in wanted})
+    return sorted(
+        {
+            round(r["clock_ns"], 6)
+            for r in rows
+            if (r["node"], r["registers"]) == (node, registers) and r["format"] in wanted
+        }
+    )
 
 
-def front(rows: Sequence[Row], node: str, formats: Sequence[str], name: str) -> dict[float, Row]:
+def front(
+    rows: Sequence[Row], node: str, formats: Sequence[str], name: str, registers: bool = False
+) -> dict[float, Row]:
     """By clock, the tile of some formats with the least of a figure that meets it.
 
     Every tile that is fast enough counts, also one made for another clock. A format takes part at the clocks that
     it was made for, so that one without fronts is not held against those that have them.
     """
-    able = compared(rows, node)
+    able = compared(rows, node, registers)
     found = {}
-    for clock in clocks(rows, node, formats):
-        here = [f for f in formats if clock in clocks(rows, node, [f])]
+    for clock in clocks(rows, node, formats, registers):
+        here = [f for f in formats if clock in clocks(rows, node, [f], registers)]
         least = best((r for r in able if r["format"] in here), name, clock)
         if least is not None:
             found[clock] = least
@@ -220,7 +228,10 @@ def formats_of(rows: Iterable[Row], node: str, bits: int) -> list[str]:
 
 
 def ratio_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Every format over int of the same bits, by each figure and at equal clock; ``rows`` of all clocks."""
+    """Every format over int of the same bits, by each figure and at equal clock; ``rows`` of all clocks.
+
+    ``registers``: area and energy with weights held of tiles with weight registers, at the clocks of those.
+    """
     found = []
     for node in nodes_of(rows):
         for bits in BITS:
@@ -231,11 +242,19 @@ def ratio_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 reach = spreads[AREA]
                 if reach is None:
                     continue
+                held = {
+                    name: spread(
+                        front(rows, node, [fmt], name, True),
+                        front(rows, node, [f"int{bits}"], name, True),
+                        name,
+                    )
+                    for name in (AREA, HELD)
+                }
                 sample = next(iter(mine[AREA].values()))
                 base = next(iter(whole[AREA].values()))
                 found.append(
                     {
-                        "node": node, "bits": bits, "format": fmt, "name": format_name(sample), **spreads,
+                        "node": node, "bits": bits, "format": fmt, "name": format_name(sample), **spreads, "registers": held,
                         "clocks": reach.clocks, "of": len(clocks(rows, node, [fmt])),
                         "sqnr_db": sample["sqnr_db"], "to_int_db": sample["sqnr_db"] - base["sqnr_db"],
                     }
@@ -445,10 +464,13 @@ def section(
     def shown(found: Row) -> list[str]:
         return ["–" if found[name] is None else str(found[name]) for name in FIGURES]
 
+    def with_registers(found: Row) -> list[str]:
+        return ["–" if s is None else str(s) for s in found["registers"].values()]
+
     by_figure = [
         [
-            r["node"], r["bits"], r["name"], f"{r['clocks']} of {r['of']}", *shown(r), f"{r['sqnr_db']:.2f}",
-            f"{r['to_int_db']:+.2f}",
+            r["node"], r["bits"], r["name"], f"{r['clocks']} of {r['of']}", *shown(r), *with_registers(r),
+            f"{r['sqnr_db']:.2f}", f"{r['to_int_db']:+.2f}",
         ]
         for r in ratio_rows(at_all)
     ]  # fmt: skip
@@ -495,11 +517,12 @@ def section(
         table(
             "Ratios to int of the same bits",
             [
-                "node", "bits", "format", "clocks", "area / int", "held / int", "streaming / int", "SQNR dB", "dB to int",
+                "node", "bits", "format", "clocks", "area / int", "held / int", "streaming / int",
+                "area / int, weight registers", "held / int, weight registers", "SQNR dB", "dB to int",
             ],
             by_figure,
             "Read off the fronts at equal clock: median over the clocks that both meet, and in brackets the least and the "
-            "most. Each format has the best tile for each figure, int too. SQNR: Gaussian weights, the table's rounding "
+            "most. Tiles with weight registers are measured at the default clock. SQNR: Gaussian weights, the table's rounding "
             "counted.",
         ),
         table(

@@ -105,7 +105,8 @@ def share_lines(rows: Sequence[Row], networks: Sequence[str]) -> str:
             axis.set_xticks([2, 3, 4, 8])
         axes[0][0].set_ylabel("MACs' share of the energy (%)")
         axes[0][0].set_ylim(bottom=0)
-        axes[0][0].legend(fontsize=7)
+        handles, labels = axes[0][0].get_legend_handles_labels()
+        figure.legend(handles, labels, fontsize=7, loc="outside right upper")
         return to_svg(figure, "mac-share")
 
 

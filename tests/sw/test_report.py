@@ -251,12 +251,29 @@ def test_ratios_are_read_off_the_fronts_at_equal_clock() -> None:
         first(POST4, 81 - adder, clock_ns=2.0, delay_ns=2.0),
         first(POST4, 72 - adder, clock_ns=3.0, delay_ns=2.5),
         first(POST4, 1.0, clock_ns=2.0, delay_ns=2.1),  # late
+        first(space.FP4, 200.0, clock_ns=1.5, delay_ns=1.4),
+        first(space.FP4, 150 - adder, clock_ns=2.0, delay_ns=1.5),  # smaller, and meets 1.5 ns too
     ]
     found = {r["format"]: r for r in tiles.ratio_rows(rows)}
     assert found["int4"][tiles.AREA] == (1.0, 1.0, 1.0, 3)
     assert found["post4f0"][tiles.AREA] == pytest.approx((0.9, 0.8, 1.1, 3))  # 110/100, 81/90, 72/90
     assert str(found["post4f0"][tiles.AREA]) == "0.90 (0.80–1.10)"
     assert (found["post4f0"]["clocks"], found["post4f0"]["of"]) == (3, 3)
+    assert found["post4f0"]["registers"] == {tiles.AREA: None, tiles.HELD: None}
+    held = [
+        first(INT4, 120.0, registers=True),
+        first(POST4, 90.0, registers=True),
+        first(POST4, 1.0, registers=True, delay_ns=3.0),
+    ]
+    post = next(r for r in tiles.ratio_rows(rows + held) if r["format"] == "post4f0")
+    assert post["registers"][tiles.HELD] == (
+        0.75,
+        0.75,
+        0.75,
+        1,
+    )  # not at 1.5 and 3 ns, that it was not made for
+    assert post[tiles.AREA] == found["post4f0"][tiles.AREA]
+    assert found["fp4"][tiles.AREA] == pytest.approx((1.5833333, 1.5, 1.6666667, 2))  # 150/100, 150/90
     # Held energy: 110-a, 81-a, 72-a over 100-a, 90-a, 90-a.
     assert found["post4f0"][tiles.HELD] == pytest.approx(
         ((81 - adder) / (90 - adder), (72 - adder) / (90 - adder), (110 - adder) / (100 - adder), 3)
@@ -331,6 +348,8 @@ def test_the_best_by_each_figure_and_the_one_tile_are_by_the_same_rule_for_all()
     assert single["16x16", "int4"]["tile"]["area_per_mac_um2"] == 100.0
     assert single["16x16", "post4f0"]["tile"]["area_per_mac_um2"] == 90.0
     assert single["16x16", "post4f0"]["int"] is single["16x16", "int4"]["tile"]
+    assert single["24x48", "post4f0"]["tile"]["area_per_mac_um2"] == 84.0
+    assert single["16x16 + weight registers", "post4f0"]["int"]["area_per_mac_um2"] == 120.0
 
 
 def test_equal_accuracy_takes_the_bits_that_it_needs() -> None:
@@ -349,6 +368,12 @@ def test_equal_accuracy_takes_the_bits_that_it_needs() -> None:
     assert found["int3", "post"]["smallest"] == "post4 F0"
     assert found["int3", "post"][tiles.HELD].median == pytest.approx(75 / 50)
     assert found["int3", "pot"][tiles.HELD].median == pytest.approx(2.0)
+    # A format of the grid that was made for one clock stands for it at that clock alone.
+    rows += [r | {"clock_ns": 3.0} for r in rows]
+    one_clock = next(w for w in space.CONTENDERS if w.name == "post4f1")
+    rows.append(first(one_clock, 40.0, sqnr_db=18.8))
+    found = {(r["target"], r["grid"]): r for r in tiles.equal_accuracy_rows(rows)}
+    assert found["int4", "post"][tiles.HELD] == pytest.approx(((40 + 75) / 160, 40 / 80, 75 / 80, 2))
 
 
 def test_a_missed_clock_is_never_quoted() -> None:
