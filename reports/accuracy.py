@@ -16,6 +16,7 @@ Row = Mapping[str, Any]
 
 TILE_GRIDS = {
     "asq-post": "post",
+    "asq-post-gap": "post-gap",
     "asq-uniform": "int",
     "asq-pot": "pot",
     "asq-apot": "apot",
@@ -35,7 +36,7 @@ def trained_with(rows: Sequence[Row], tile: Row) -> float | None:
             continue
         if r["seed"] != "0" or taught(r):
             continue
-        exact = tile["grid"] != "post" or tile["wbits"] == 2
+        exact = tile["grid"] not in ("post", "post-gap") or tile["wbits"] == 2
         if exact or (r["rounded"] == "True" and r["frac_bits"] == str(tile["frac_bits"])):
             return float(r["test_accuracy"])
     return None

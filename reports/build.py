@@ -53,11 +53,13 @@ def build(
         "sqnr": errors,
         "tiles": tiles.carried(),
         "tiles_trained": tiles.carried(trained=True),
+        "tiles_fronts": tiles.fronts(),
         "accuracy": accuracy.carried(),
         "accuracy_longer": accuracy.carried(longer=True),
         "energy_sources": sources(Accelerator(node=options.node)),
     }
-    names = ["units", "totals", "layers", "sqnr", "tiles", "tiles_trained", "accuracy", "accuracy_longer"]
+    names = ["units", "totals", "layers", "sqnr", "tiles", "tiles_trained", "tiles_fronts"]
+    names += ["accuracy", "accuracy_longer"]
     if whole:
         more = full.collect(options, step, units)
         data |= more

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 Rows = Sequence[dict[str, Any]]
 
-# Okabe and Ito's colours, told apart by colour-blind readers too.
+# Okabe and Ito's colours, told apart by colour-blind readers too, and grey and wine red.
 GRID_COLOURS = {
     "post": "#0072B2",
     "post-paper": "#56B4E9",
@@ -24,6 +24,9 @@ GRID_COLOURS = {
     "pot": "#009E73",
     "apot": "#CC79A7",
     "fp4": "#E69F00",
+    "post-gap": "#000000",
+    "nf4": "#999999",
+    "int-full": "#882255",
 }
 PART_COLOURS = {"mac": "#0072B2", "sram": "#E69F00", "dram": "#999999", "leakage": "#CC79A7"}
 PART_NAMES = {"mac": "MAC", "sram": "SRAM", "dram": "DRAM", "leakage": "Leakage"}
@@ -196,8 +199,8 @@ def quantization_error(rows: Rows) -> str:
                 axis.plot(
                     [r["storage_bits"] for r in points],
                     [r["sqnr_db"] for r in points],
-                    "*" if grid == "fp4" else "o-",
-                    ms=10 if grid == "fp4" else 4,
+                    "*" if len(points) == 1 else "o-",
+                    ms=10 if len(points) == 1 else 4,
                     color=colour,
                     label=grid,
                 )

@@ -215,8 +215,8 @@ def error_section(data: dict[str, Any]) -> dict[str, Any]:
 
     caption = (
         f"At 4 bits POST ({db('post', 4):.1f} dB on Gaussian weights) is level with int ({db('int', 4):.1f}), apot "
-        f"({db('apot', 4):.1f}) and fp4 ({db('fp4', 4):.1f}) and far above POT ({db('pot', 4):.1f}); on Laplacian "
-        "weights it is ahead of int. More bits add only smaller exponents: POST stops at "
+        f"({db('apot', 4):.1f}), fp4 ({db('fp4', 4):.1f}) and post-gap ({db('post-gap', 4):.1f}) and far above POT "
+        f"({db('pot', 4):.1f}); on Laplacian weights it is ahead of int. More bits add only smaller exponents: POST stops at "
         f"{db('post', 8):.1f} dB and POT at {db('pot', 8):.1f} dB while int gains 6 dB a bit. post-paper's lead over "
         "post at the same name is the extra bit that it stores."
     )
@@ -232,7 +232,7 @@ def error_section(data: dict[str, Any]) -> dict[str, Any]:
     table = []
     for row in _pick(rows, distribution="gaussian"):
         other = _pick(rows, grid=row["grid"], bits=row["bits"], distribution="laplacian")[0]
-        rounded = f"{row['sqnr_with_table_db']:.2f}" if row["grid"].startswith("post") else "–"
+        rounded = f"{row['sqnr_with_table_db']:.2f}" if row["grid"].startswith(("post", "nf4")) else "–"
         table.append(
             [row["grid"], row["bits"], row["storage_bits"], row["levels"]]
             + [f"{row['sqnr_db']:.2f}", f"{other['sqnr_db']:.2f}", rounded]
@@ -245,7 +245,7 @@ def error_section(data: dict[str, Any]) -> dict[str, Any]:
                 "SQNR",
                 header,
                 table,
-                "The last column counts the rounding of the sqrt(2) table (F fractional bits) on half-normal activations.",
+                "The last column counts the rounding of the table (F fractional bits) on half-normal activations.",
                 source,
             ),
         ],
@@ -270,7 +270,7 @@ def render(data: dict[str, Any]) -> str:
         verdicts=data["verdicts"],
         sections=[
             unit_section(data),
-            tiles.section(data["tiles"], data["tiles_trained"], data["accuracy"]),
+            tiles.section(data["tiles"], data["tiles_trained"], data["accuracy"], data["tiles_fronts"]),
             speed_section(data),
             energy_section(data),
             width.section(data, NETWORKS),

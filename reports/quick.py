@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
 
-from asq_sw.formats import GRIDS, WeightFormat
+from asq_sw.formats import GRIDS, WeightFormat, legal
 from asq_sw.sqnr import DISTRIBUTIONS, sqnr
 
 NETWORKS = ("resnet18", "resnet20")
@@ -81,11 +81,11 @@ def quantization_rows() -> list[dict[str, Any]]:
     """SQNR of every grid and width at its best scale; for POST with the table's rounding beside it."""
     rows = []
     for grid in GRIDS:
-        for bits in (4,) if grid == "fp4" else SQNR_BITS:
+        for bits in (b for b in SQNR_BITS if legal(grid, b)):
             weight = WeightFormat(grid, bits)
             for distribution in DISTRIBUTIONS:
                 best = sqnr(weight, distribution)
-                rounded = sqnr(weight, distribution, bits) if weight.grid.startswith("post") else best
+                rounded = sqnr(weight, distribution, bits) if weight.takes_frac_bits else best
                 rows.append(
                     {
                         "grid": grid,
