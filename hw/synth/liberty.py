@@ -46,6 +46,8 @@ DIGITS = 4
 """Significant digits kept of each figure."""
 ENERGY_DIGITS = 3
 """Significant digits kept of internal energies, which are means over states."""
+MOST_INPUTS = 12
+"""Cells with more inputs are left out: every state of the inputs is gone through."""
 
 _SCALES = {"f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3}
 _SLEW = ("input_net_transition", "input_transition_time", "related_pin_transition")
@@ -262,8 +264,11 @@ class _Reader:
             return "three-state"
         if not outputs or any(p.get_attribute("function") is None for p in outputs):
             return "no function"
-        if not any(_text(p.get_attribute("direction", "")) == "input" for p in pins):
+        inputs = sum(_text(p.get_attribute("direction", "")) == "input" for p in pins)
+        if not inputs:
             return "constant"
+        if inputs > MOST_INPUTS:
+            return f"more than {MOST_INPUTS} inputs"
         flipflops = group.get_groups("ff")
         if len(flipflops) > 1 or group.get_groups("test_cell"):
             return "scan or several flip-flops"

@@ -67,6 +67,15 @@ def test_cells_that_cannot_be_used_are_counted(mini):
     assert mini.left_out == {"latch or clock gate": 1, "scan or several flip-flops": 1}
 
 
+def test_cells_of_many_inputs_are_left_out(tmp_path):
+    """Their states would take hours."""
+    pins = "".join(f"pin (A{n}) {{ direction : input; }}" for n in range(40))
+    wide = f'cell (AND40) {{ {pins} pin (Y) {{ direction : output; function : "A0 & A39"; }} }}'
+    found = read(tmp_path, minilib.text(minilib.INV + minilib.DFF + wide))
+    assert set(found.cells) == {"INV", "DFF"}
+    assert found.left_out == {"more than 12 inputs": 1}
+
+
 def test_leave_out(tmp_path):
     found = read(tmp_path, minilib.text(), leave_out=["N*"])
     assert "NAND" not in found.cells
