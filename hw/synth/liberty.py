@@ -28,9 +28,9 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -39,55 +39,68 @@ from asq_sw.console import run
 from asq_sw.errors import InputError
 from asq_sw.provenance import file_hash
 from hw.synth import boolean
+from hw.synth.liberty_text import Group, Value, parse
 from hw.synth.library import Arc, Cell, FlipFlop, Floats, Input, Library, Output, Table, WireLoad, save
 
 DIGITS = 4
 """Significant digits kept of each figure."""
 ENERGY_DIGITS = 3
 """Significant digits kept of internal energies, which are means over states."""
+MOST_INPUTS = 12
+"""Cells with more inputs are left out: every state of the inputs is gone through."""
 
 _SCALES = {"f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3}
 _SLEW = ("input_net_transition", "input_transition_time", "related_pin_transition")
 _LOAD = ("total_output_net_capacitance", "constrained_pin_transition")
 
 
-def _text(value: Any) -> str:
-    """A Liberty value as plain text (the parser keeps quoted strings in a type of its own)."""
-    return str(getattr(value, "value", value)).strip()
+def _text(value: Value | None) -> str:
+    """A Liberty value as one text, empty where there is none."""
+    return ("" if value is None else value if isinstance(value, str) else ", ".join(value)).strip()
 
 
-def _numbers(values: Any) -> list[float]:
-    items = values if isinstance(values, list) else [values]
-    return [float(word) for item in items for word in re.split(r"[,\s]+", _text(item)) if word]
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise InputError(f"{text!r} is no finite number")
+    return number
 
 
-def _parse(path: Path) -> Any:
-    """The file's ``library`` group, as :mod:`liberty.parser` gives it."""
-    from liberty.parser import parse_liberty
+def _numbers(value: Value | None) -> list[float]:
+    return [_number(word) for word in re.split(r"[,\s]+", _text(value)) if word]
 
+
+def _name(group: Group) -> str:
+    """A group's first argument."""
+    if not group.args:
+        raise InputError(f"a {group.name} group has no name, expected {group.name} (NAME)")
+    return " ".join(group.args[0].split())
+
+
+@contextmanager
+def _named(file: str, what: str = "") -> Iterator[None]:
+    """Errors inside name the file and what in it was read."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(
+            ": ".join([file, *filter(None, [what]), str(error).removeprefix(f"{file}: ")])
+        ) from error
+    except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
+        raise InputError(f"{file}: {what or 'it'} cannot be read ({error!r}), expected Liberty") from error
+
+
+def _parse(path: Path) -> Group:
+    """The file's ``library`` group."""
     try:
         raw = path.read_bytes()
-        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8", errors="replace")
+        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig", errors="replace")
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{path.name}: cannot be read ({reason}), expected a Liberty file") from error
     if not re.search(r"\blibrary\s*\(", text):
         raise InputError(f"{path.name}: has no library group, expected a Liberty file")
-    try:
-        library = parse_liberty(text)
-    except Exception as error:  # the parser raises many kinds
-        bare = re.sub(r'/\*.*?\*/|"[^"]*"', "", text, flags=re.DOTALL)
-        if bare.count("{") > bare.count("}"):
-            lines = text.count("\n") + 1
-            raise InputError(
-                f"{path.name}: ends at line {lines} before its library does, is it truncated?"
-            ) from error
-        line = getattr(error, "line_num", None)
-        where = f" at line {line}" if line else ""
-        raise InputError(f"{path.name}: is not Liberty{where}, expected groups and attributes") from error
-    if library.group_name != "library":
-        raise InputError(f"{path.name}: starts with {library.group_name!r}, expected a library group")
-    return library
+    return parse(text, path.name)
 
 
 class _Reader:
@@ -97,19 +110,19 @@ class _Reader:
         self.path = path
         self.group = _parse(path)
         self.leave_out = leave_out
-        self.name = _text(self.group.args[0]) if self.group.args else path.name
+        self.name = _name(self.group) if self.group.args else path.name
         self.left: Counter[str] = Counter()
         self.time = self._unit("time_unit", "s", 1e-9)
         self.volt = self._unit("voltage_unit", "V", 1.0)
         self.leak = self._unit("leakage_power_unit", "W", 1e-9)
-        load = self.group.get_attribute("capacitive_load_unit")
-        self.cap = self._quantity("capacitive_load_unit", "".join(map(_text, load or [])), "F") / 1e-15
+        load = "".join(self.group.get_attribute("capacitive_load_unit", []))
+        self.cap = self._quantity("capacitive_load_unit", load, "F") / 1e-15
         self.energy = self.volt**2 * self.cap
         model = _text(self.group.get_attribute("delay_model", "table_lookup"))
         if model != "table_lookup":
             raise InputError(f"{path.name}: delay_model is {model!r}, expected table_lookup")
         self.templates = {
-            _text(t.args[0]): t
+            _name(t): t
             for kind in ("lu_table_template", "power_lut_template")
             for t in self.group.get_groups(kind)
         }
@@ -123,17 +136,22 @@ class _Reader:
             number = float(match[1] or 1) if match else math.nan
         except ValueError:
             number = math.nan
-        if match is None or not number > 0:
+        if match is None or not 0 < number < math.inf:
             raise InputError(
                 f"{self.path.name}: {field} is {text!r}, expected a number and a unit such as 1n{symbol}"
             )
         return number * _SCALES[match[2].lower()]
 
     def number(self, field: str, default: float | None = None) -> float:
-        value = self.group.get_attribute(field, default)
+        value = self.group.get_attribute(field)
         if value is None:
-            raise InputError(f"{self.path.name}: has no {field}")
-        return float(_text(value))
+            if default is None:
+                raise InputError(f"{self.path.name}: has no {field}")
+            return default
+        try:
+            return _number(_text(value))
+        except ValueError:
+            raise InputError(f"{self.path.name}: {field} is {_text(value)!r}, expected a number") from None
 
     def thresholds(self) -> tuple[float, float, float, float]:
         return (
@@ -146,11 +164,11 @@ class _Reader:
     def wire_load(self) -> WireLoad | None:
         default = self.group.get_attribute("default_wire_load")
         for group in self.group.get_groups("wire_load"):
-            if default is not None and _text(group.args[0]) == _text(default):
+            if default is not None and _name(group) == _text(default):
                 pairs = sorted(_numbers(pair)[:2] for pair in group.get_attributes("fanout_length"))
-                capacitance = float(_text(group.get_attribute("capacitance", 0))) * self.cap
+                capacitance = _number(_text(group.get_attribute("capacitance", "0"))) * self.cap
                 if capacitance > 0 and pairs:
-                    slope = float(_text(group.get_attribute("slope", 0)))
+                    slope = _number(_text(group.get_attribute("slope", "0")))
                     return WireLoad(
                         _text(default), capacitance, slope, tuple((int(n), le) for n, le in pairs)
                     )
@@ -158,9 +176,9 @@ class _Reader:
 
     # -- tables --------------------------------------------------------------------------------------
 
-    def table(self, group: Any, scale: float, y_scale: float | None = None) -> Table:
+    def table(self, group: Group, scale: float, y_scale: float | None = None) -> Table:
         """A values group as slew by load (or by the constrained pin's slew), scaled to the table's units."""
-        template = self.templates.get(_text(group.args[0]) if group.args else "")
+        template = self.templates.get(_name(group) if group.args else "")
         variables, axes = [], []
         for index in ("1", "2"):
             kind = None if template is None else template.get_attribute(f"variable_{index}")
@@ -175,7 +193,7 @@ class _Reader:
             variables, axes = [], []
         if math.prod(len(a) for a in axes) != values.size:
             raise InputError(
-                f"{self.path.name}: a table of {group.group_name} has {values.size} values for indices of "
+                f"{self.path.name}: a table of {group.name} has {values.size} values for indices of "
                 f"{' by '.join(str(len(a)) for a in axes) or 'none'}"
             )
         z = values.reshape([len(a) for a in axes]) * scale
@@ -190,17 +208,17 @@ class _Reader:
                 order.append(1)
             else:
                 raise InputError(
-                    f"{self.path.name}: a table depends on {variable}, expected {', '.join(_SLEW + _LOAD)}"
+                    f"{self.path.name}: a table depends on {variable!r}, expected {', '.join(_SLEW + _LOAD)}"
                 )
         if order == [1, 0]:
             z = z.T
         return Table(x, y, _round(z.reshape(len(x), len(y))))
 
-    def delay(self, timing: Any, name: str) -> Table | None:
+    def delay(self, timing: Group, name: str) -> Table | None:
         groups = timing.get_groups(name)
         return self.table(groups[0], self.time) if groups else None
 
-    def powers(self, pin: Any, supplies: set[str]) -> Iterator[tuple[Any, str, Table, Table]]:
+    def powers(self, pin: Group, supplies: set[str]) -> Iterator[tuple[Group, str, Table, Table]]:
         """(group, when, rising energy, falling energy) of each of a pin's groups of the power supply."""
         zero = Table(np.zeros(1), np.zeros(1), np.zeros((1, 1)))
         for group in pin.get_groups("internal_power"):
@@ -220,21 +238,17 @@ class _Reader:
 
     def cells(self) -> Iterator[Cell]:
         for group in self.group.get_groups("cell"):
-            name = _text(group.args[0])
-            reason = self._why_not(group, name)
-            if reason:
+            with _named(self.path.name):
+                name = _name(group)
+            with _named(self.path.name, f"cell {name}"):
+                reason = self._why_not(group, name)
+                cell = None if reason else self.cell(group, name)
+            if cell is None:
                 self.left[reason] += 1
-                continue
-            try:
-                yield self.cell(group, name)
-            except (ValueError, KeyError, TypeError) as error:
-                if isinstance(error, InputError):
-                    raise InputError(f"{self.path.name}: cell {name}: {error}") from error
-                raise InputError(
-                    f"{self.path.name}: cell {name} cannot be read ({error!r}), expected Liberty"
-                ) from error
+            else:
+                yield cell
 
-    def _why_not(self, group: Any, name: str) -> str:
+    def _why_not(self, group: Group, name: str) -> str:
         """Why a cell is not in the table, or an empty string."""
         pins = group.get_groups("pin")
         outputs = [p for p in pins if _text(p.get_attribute("direction", "")) == "output"]
@@ -250,8 +264,11 @@ class _Reader:
             return "three-state"
         if not outputs or any(p.get_attribute("function") is None for p in outputs):
             return "no function"
-        if not any(_text(p.get_attribute("direction", "")) == "input" for p in pins):
+        inputs = sum(_text(p.get_attribute("direction", "")) == "input" for p in pins)
+        if not inputs:
             return "constant"
+        if inputs > MOST_INPUTS:
+            return f"more than {MOST_INPUTS} inputs"
         flipflops = group.get_groups("ff")
         if len(flipflops) > 1 or group.get_groups("test_cell"):
             return "scan or several flip-flops"
@@ -264,14 +281,14 @@ class _Reader:
             return "no related pin"
         return ""
 
-    def cell(self, group: Any, name: str) -> Cell:
-        by_direction: dict[str, dict[str, Any]] = {"input": {}, "output": {}}
+    def cell(self, group: Group, name: str) -> Cell:
+        by_direction: dict[str, dict[str, Group]] = {"input": {}, "output": {}}
         for pin in group.get_groups("pin"):
-            by_direction.setdefault(_text(pin.get_attribute("direction")), {})[_text(pin.args[0])] = pin
+            by_direction.setdefault(_text(pin.get_attribute("direction")), {})[_name(pin)] = pin
         inputs, outputs = by_direction["input"], by_direction["output"]
         functions = {out: boolean.parse(_text(pin.get_attribute("function"))) for out, pin in outputs.items()}
         supplies = {
-            _text(pg.args[0])
+            _name(pg)
             for pg in group.get_groups("pg_pin")
             if _text(pg.get_attribute("pg_type", "")) == "primary_power"
         }
@@ -286,7 +303,7 @@ class _Reader:
             states = self._leakage_states(group, supplies, assignments)
         default = group.get_attribute("cell_leakage_power")
         if default is not None:
-            leakage = float(_text(default)) * self.leak
+            leakage = _number(_text(default)) * self.leak
         else:
             found = [v for when, v in self._leakages(group, supplies) if not when] or [
                 v for _, v in self._leakages(group, supplies)
@@ -296,7 +313,7 @@ class _Reader:
             )
         return Cell(
             name=name,
-            area=float(_text(group.get_attribute("area", 0))),
+            area=_number(_text(group.get_attribute("area", "0"))),
             leakage=_short(leakage),
             leakage_states=tuple(_short(v) for v in states),
             inputs={n: Input(*self._capacitances(p), pin_energy[n]) for n, p in inputs.items()},
@@ -304,7 +321,7 @@ class _Reader:
                 n: Output(
                     function=_text(pin.get_attribute("function")),
                     max_capacitance=_short(
-                        float(_text(pin.get_attribute("max_capacitance", 1e9))) * self.cap
+                        _number(_text(pin.get_attribute("max_capacitance", "1e9"))) * self.cap
                     ),
                     arcs=self._arcs(pin, functions[n], ff),
                     energy=self._output_energy(pin, supplies, list(inputs)),
@@ -314,28 +331,28 @@ class _Reader:
             flipflop=ff,
         )
 
-    def _capacitances(self, pin: Any) -> tuple[float, float, float]:
+    def _capacitances(self, pin: Group) -> tuple[float, float, float]:
         """For both edges, rising and falling; fF."""
-        both = pin.get_attribute("capacitance", self.group.get_attribute("default_input_pin_cap", 0))
+        both = pin.get_attribute("capacitance", self.group.get_attribute("default_input_pin_cap", "0"))
         values = (
             both,
             pin.get_attribute("rise_capacitance", both),
             pin.get_attribute("fall_capacitance", both),
         )
-        rise, fall = (_short(float(_text(value)) * self.cap) for value in values[1:])
-        return _short(float(_text(both)) * self.cap), rise, fall
+        rise, fall = (_short(_number(_text(value)) * self.cap) for value in values[1:])
+        return _short(_number(_text(both)) * self.cap), rise, fall
 
-    def _leakages(self, group: Any, supplies: set[str]) -> list[tuple[str, float]]:
+    def _leakages(self, group: Group, supplies: set[str]) -> list[tuple[str, float]]:
         found = []
         for leak in group.get_groups("leakage_power"):
             rail = leak.get_attribute("related_pg_pin")
             if rail is None or not supplies or _text(rail) in supplies:
-                value = float(_text(leak.get_attribute("value"))) * self.leak
+                value = _number(_text(leak.get_attribute("value"))) * self.leak
                 found.append((_text(leak.get_attribute("when", "")), value))
         return found
 
     def _leakage_states(
-        self, group: Any, supplies: set[str], assignments: list[dict[str, int]]
+        self, group: Group, supplies: set[str], assignments: list[dict[str, int]]
     ) -> tuple[float, ...]:
         by_when = [(boolean.parse(when), v) for when, v in self._leakages(group, supplies) if when]
         if not by_when or len(assignments) > 64:
@@ -348,7 +365,7 @@ class _Reader:
             states.append(match[0])
         return tuple(states)
 
-    def _arcs(self, pin: Any, function: boolean.Expression, ff: FlipFlop | None) -> tuple[Arc, ...]:
+    def _arcs(self, pin: Group, function: boolean.Expression, ff: FlipFlop | None) -> tuple[Arc, ...]:
         merged: dict[tuple[str, str], list[Table]] = {}
         for timing in pin.get_groups("timing"):
             kind = _text(timing.get_attribute("timing_type", "combinational"))
@@ -375,7 +392,7 @@ class _Reader:
                 )
         return tuple(Arc(related, sign, *tables) for (related, sign), tables in merged.items())
 
-    def _output_energy(self, pin: Any, supplies: set[str], inputs: list[str]) -> dict[str, Table]:
+    def _output_energy(self, pin: Group, supplies: set[str], inputs: list[str]) -> dict[str, Table]:
         found: dict[str, list[Table]] = {}
         for group, _, rise, fall in self.powers(pin, supplies):
             related = group.get_attribute("related_pin")
@@ -384,7 +401,7 @@ class _Reader:
         return {name: _mean(tables) for name, tables in found.items()}
 
     def _mean_energy(
-        self, pin: Any, supplies: set[str], assignments: Iterable[dict[str, int]], edges: list[int]
+        self, pin: Group, supplies: set[str], assignments: Iterable[dict[str, int]], edges: list[int]
     ) -> Table | None:
         """Mean over assignments of the energy of the pin's own transitions; ``edges``: 0 rise, 1 fall."""
         groups = [(when, pair) for _, when, *pair in self.powers(pin, supplies)]
@@ -400,7 +417,11 @@ class _Reader:
         return _mean(tables)
 
     def _flipflop(
-        self, group: Any, inputs: dict[str, Any], functions: dict[str, boolean.Expression], supplies: set[str]
+        self,
+        group: Group,
+        inputs: dict[str, Group],
+        functions: dict[str, boolean.Expression],
+        supplies: set[str],
     ) -> tuple[FlipFlop, dict[str, Table | None]]:
         state, inverse = (_text(a) for a in group.args[:2])
         clocked = boolean.parse(_text(group.get_attribute("clocked_on")))
@@ -522,15 +543,20 @@ def read(paths: Sequence[str | Path], node: str | None = None, leave_out: Sequen
     """
     if not paths:
         raise InputError("no Liberty file given, expected at least one")
-    readers = [_Reader(Path(path), leave_out) for path in paths]
+    readers = []
+    for path in map(Path, paths):
+        with _named(path.name):
+            readers.append(_Reader(path, leave_out))
     first = readers[0]
     cells: dict[str, Cell] = {}
     left: Counter[str] = Counter()
     for reader in readers:
         for field in ("nom_voltage", "nom_temperature"):
-            if reader.number(field) != first.number(field):
+            with _named(reader.path.name):
+                found = reader.number(field)
+            if found != first.number(field):
                 raise InputError(
-                    f"{reader.path.name}: {field} is {reader.number(field):g}, expected "
+                    f"{reader.path.name}: {field} is {found:g}, expected "
                     f"{first.number(field):g} as in {first.path.name}"
                 )
         for cell in reader.cells():
@@ -543,20 +569,20 @@ def read(paths: Sequence[str | Path], node: str | None = None, leave_out: Sequen
         raise InputError(f"{what}: has no flip-flop that can be used, expected at least one")
     if not any(cell.flipflop is None and cell.outputs for cell in cells.values()):
         raise InputError(f"{what}: has no combinational cell, expected at least one")
-    conditions = first.group.get_attribute("default_operating_conditions")
-    process = f"{_text(conditions)}, " if conditions is not None else ""
-    return Library(
-        node=node or first.name,
-        names=tuple(reader.name for reader in readers),
-        sources={reader.path.name: file_hash(reader.path) for reader in readers},
-        voltage=first.number("nom_voltage") * first.volt,
-        temperature=first.number("nom_temperature"),
-        process=f"{process}process {first.number('nom_process', 1):g}",
-        thresholds=first.thresholds(),
-        wire_load=first.wire_load(),
-        cells=cells,
-        left_out=dict(sorted(left.items())),
-    )
+    with _named(first.path.name):
+        conditions = " ".join(_text(first.group.get_attribute("default_operating_conditions")).split())
+        return Library(
+            node=node or first.name,
+            names=tuple(reader.name for reader in readers),
+            sources={reader.path.name: file_hash(reader.path) for reader in readers},
+            voltage=first.number("nom_voltage") * first.volt,
+            temperature=first.number("nom_temperature"),
+            process=f"{conditions and conditions + ', '}process {first.number('nom_process', 1):g}",
+            thresholds=first.thresholds(),
+            wire_load=first.wire_load(),
+            cells=cells,
+            left_out=dict(sorted(left.items())),
+        )
 
 
 @click.command()
