@@ -79,23 +79,33 @@ def sqnr(weight: WeightFormat, distribution: str = "gaussian", abits: int | None
     -------
     Sqnr at the scale alpha that minimizes the error, found to 1e-6.
     """
-    half = len(weight.levels) // 2
-    levels, codes = weight.levels[half:], weight.codes[half:]
-    if abits is None:
+    zero = int(np.flatnonzero(weight.levels == 0)[0])
+    sides = [
+        (weight.levels[zero:], weight.codes[zero:], 1),
+        (-weight.levels[zero::-1], weight.codes[zero::-1], -1),
+    ]
+    parts = []
+    for levels, codes, sign in sides[:1] if weight.symmetric else sides:
         first, second = levels, levels**2
-    else:
-        # An activation a sees the level product(a, code) * scale / a. Averaged with weight a**2:
-        a = np.arange(2**abits)
-        share = half_normal_activations(abits)
-        products = weight.product(a[:, None], codes[None, :]).astype(np.float64) * weight.product_scale
-        power = float(share @ a**2)
-        first = (share * a) @ products / power
-        second = share @ products**2 / power
+        if abits is not None:
+            # An activation a sees the level product(a, code) * scale / a. Averaged with weight a**2:
+            a = np.arange(2**abits)
+            share = half_normal_activations(abits)
+            products = (
+                sign * weight.product(a[:, None], codes[None, :]).astype(np.float64) * weight.product_scale
+            )
+            power = float(share @ a**2)
+            first = (share * a) @ products / power
+            second = share @ products**2 / power
+        parts.append((levels, first, second))
 
     def noise(alpha: float) -> float:
-        edges = np.concatenate([[0.0], (levels[1:] + levels[:-1]) / 2 * alpha, [np.inf]])
-        mass, mean, square = truncated_moments(edges, distribution)
-        return float(np.sum(square - 2 * alpha * first * mean + alpha * alpha * second * mass))
+        found = []
+        for levels, first, second in parts:
+            edges = np.concatenate([[0.0], (levels[1:] + levels[:-1]) / 2 * alpha, [np.inf]])
+            mass, mean, square = truncated_moments(edges, distribution)
+            found.append(float(np.sum(square - 2 * alpha * first * mean + alpha * alpha * second * mass)))
+        return sum(found) / len(found)  # the moments count both signs
 
     # The error has several local minima in alpha for steep grids: scan, then refine the best.
     scan = np.geomspace(0.2, 40.0, 400)

@@ -223,6 +223,12 @@ class UnitSpec:
     def options(self) -> str:
         """The command-line words that mean this unit, such as ``pe --grid post --wbits 4 --abits 4 ...``."""
         words = [self.unit, "--grid", self.weight.grid, "--wbits", str(self.weight.bits)]
+        if self.weight.grid == "post" and not self.weight.consecutive:
+            words += ["--exponents", ",".join(map(str, self.weight.exponents))]
+        if self.weight.exponents and self.weight.anchor != self.weight.exponents[-1]:
+            words += ["--anchor", str(self.weight.anchor)]
+        if self.weight.encoding != self.weight.record.encodings[0]:
+            words += ["--encoding", self.weight.encoding]
         words += ["--abits", str(self.abits), "--variant", self.variant]
         if self.weight.takes_frac_bits:
             words += ["--frac-bits", str(self.weight.frac_bits)]

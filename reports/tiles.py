@@ -362,7 +362,7 @@ def _lines(rows: Sequence[Row], name: str, words: str, identifier: str) -> str:
         for j, node in enumerate(nodes):
             for i, bits in enumerate(BITS):
                 axis = axes[i][j]
-                for weight in space.FRONTS:
+                for weight in dict.fromkeys(w for weights in space.FRONTS for w in weights):
                     found = front(rows, node, [weight.name], name) if weight.bits == bits else {}
                     if found:
                         values = [figure(r, name, c) for c, r in found.items()]

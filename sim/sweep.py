@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from asq_sw.errors import InputError
 from asq_sw.files import replacing, write_text
-from asq_sw.formats import WeightFormat
+from asq_sw.formats import GRID_RECORDS, GRIDS, WeightFormat, legal
 from asq_sw.sqnr import sqnr
 from hw.costs import UnitCost
 from sim import dataflow
@@ -84,7 +84,9 @@ class Sweep:
             if not values or len(set(values)) != len(values):
                 raise InputError(f"axis {name} has the values {list(values)}, expected some, all different")
             for value in values:  # every value is checked before anything is computed
-                Accelerator(**{**({"grid": "fp4"} if value == "fp4" else {}), name: value})
+                Accelerator(
+                    **{name: value, **({"wbits": GRID_RECORDS[value].widths[-1]} if value in GRIDS else {})}
+                )
         if len(set(names)) != len(names):
             raise InputError(f"an axis is given twice in {', '.join(names)}, expected each once")
 
@@ -114,9 +116,11 @@ class Sweep:
         return fields
 
     def accelerator(self, index: int) -> Accelerator | None:
-        """A point's machine; None where the combination does not exist (fp4 at other than 4 bits)."""
+        """A point's machine; None where the combination does not exist (a grid at a width that it does not have)."""
         fields = self.point(index)
-        if fields.get("grid") == "fp4" and fields.get("wbits", 4) != 4:
+        default = Accelerator.model_fields
+        grid, bits = (fields.get(name, default[name].default) for name in ("grid", "wbits"))
+        if not legal(grid, bits):
             return None
         return Accelerator(**fields, node=self.node)
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from asq_sw.formats import ENCODINGS, GRIDS, WeightFormat
+
 if TYPE_CHECKING:
     from hw.design import UnitSpec
     from hw.tile import TileSpec
@@ -26,6 +28,42 @@ class _Numbers(click.ParamType):
             return tuple(int(word) for word in value.split(","))
         except ValueError:
             self.fail(f"{value!r}, expected whole numbers such as 0,1,3,2", param, ctx)
+
+
+def weight_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of a weight format, as one :class:`~asq_sw.formats.WeightFormat` ``weight``."""
+
+    @wraps(command)
+    def wrapped(
+        *,
+        grid: str,
+        wbits: int,
+        frac_bits: int | None,
+        exponents: tuple[int, ...] | None,
+        anchor: int | None,
+        encoding: str | None,
+        **arguments: Any,
+    ) -> Any:
+        weight = WeightFormat(grid, wbits, frac_bits, exponents=exponents, anchor=anchor, encoding=encoding)
+        return command(weight=weight, **arguments)
+
+    for option in (
+        click.option(
+            "--encoding", type=click.Choice(ENCODINGS[:2]), help="Stored form of int.  [default: sign-magnitude]"
+        ),
+        click.option(
+            "--anchor", type=int,
+            help="POST: M, the largest exponent, or one less: the smallest level is then rounded too.",
+        ),
+        click.option(
+            "--exponents", type=_Numbers(), help="POST: half octaves down from the largest level, such as 0,1,2,3,4,5,7.",
+        ),
+        click.option("--frac-bits", type=int, help="Fractional bits of the sqrt(2) table.  [default: 2]"),
+        click.option("--wbits", type=int, default=4, show_default=True, help="Weight bits, 2 to 8."),
+        click.option("--grid", type=click.Choice(GRIDS), default="post", show_default=True, help="Weight grid."),
+    ):  # fmt: skip
+        wrapped = option(wrapped)
+    return wrapped
 
 
 # No defaults, so that what is given is known.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asq_sw.commands.options import tile_options, unit_of
-from asq_sw.formats import GRIDS, WeightFormat
+from asq_sw.commands.options import tile_options, unit_of, weight_options
+from asq_sw.formats import WeightFormat
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,11 +33,9 @@ NODES = ("nangate45", "sky130hd", "asap7")
     "every option of the search for a datapath.",
 )
 @click.argument("unit")
-@click.option("--grid", type=click.Choice(GRIDS), default="post", show_default=True, help="Weight grid.")
-@click.option("--wbits", type=int, default=4, show_default=True, help="Weight bits, 2 to 8.")
+@weight_options
 @click.option("--abits", type=int, default=4, show_default=True, help="Activation bits, 2 to 8.")
 @click.option("--variant", default="", help="Datapath; by default the grid's first.")
-@click.option("--frac-bits", type=int, help="Fractional bits of the sqrt(2) table.  [default: 2]")
 @click.option("--signed", is_flag=True, help="Two's complement activations.")
 @click.option("--rows", type=int, default=1, show_default=True, help="Rows of an array or tile.")
 @click.option("--cols", type=int, default=1, show_default=True, help="Columns of an array or tile.")
@@ -77,11 +75,9 @@ NODES = ("nangate45", "sky130hd", "asap7")
 @click.option("--json", "json_path", type=click.Path(), help="JSON file, - for standard output.")
 def command(
     unit: str,
-    grid: str,
-    wbits: int,
+    weight: WeightFormat,
     abits: int,
     variant: str,
-    frac_bits: int | None,
     signed: bool,
     rows: int,
     cols: int,
@@ -118,7 +114,7 @@ def command(
 
     plain = UnitSpec(
         unit,
-        WeightFormat(grid, wbits, frac_bits),
+        weight,
         abits,
         signed_activations=signed,
         variant=variant,

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from asq_sw.commands.options import tile_options, unit_of
-from asq_sw.formats import GRIDS, WeightFormat
+from asq_sw.commands.options import tile_options, unit_of, weight_options
+from asq_sw.formats import WeightFormat
 
 ARRAY_SIDE = 32
 
@@ -21,11 +21,9 @@ ARRAY_SIDE = 32
     "and the constants that make its sums exact.",
 )
 @click.argument("unit")
-@click.option("--grid", type=click.Choice(GRIDS), default="post", show_default=True, help="Weight grid.")
-@click.option("--wbits", type=int, default=4, show_default=True, help="Weight bits, 2 to 8.")
+@weight_options
 @click.option("--abits", type=int, default=4, show_default=True, help="Activation bits, 2 to 8.")
 @click.option("--variant", default="", help="Datapath: shift-lut, table, ...; by default the grid's first.")
-@click.option("--frac-bits", type=int, help="Fractional bits of the sqrt(2) table.  [default: 2]")
 @click.option("--signed", is_flag=True, help="Two's complement activations.")
 @click.option("--rows", type=int, help="Rows of an array or tile, 1 to 1024.  [default: 32]")
 @click.option("--cols", type=int, help="Columns of an array or tile, 1 to 1024.  [default: 32]")
@@ -58,11 +56,9 @@ ARRAY_SIDE = 32
 )
 def command(
     unit: str,
-    grid: str,
-    wbits: int,
+    weight: WeightFormat,
     abits: int,
     variant: str,
-    frac_bits: int | None,
     signed: bool,
     rows: int | None,
     cols: int | None,
@@ -80,7 +76,7 @@ def command(
     side = ARRAY_SIDE if unit in SHAPED_UNITS else 1
     plain = UnitSpec(
         unit,
-        WeightFormat(grid, wbits, frac_bits),
+        weight,
         abits,
         signed,
         variant=variant,

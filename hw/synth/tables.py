@@ -14,7 +14,7 @@ import click
 
 from asq_sw.console import run
 from asq_sw.files import write_text
-from asq_sw.formats import MAX_BITS, MIN_BITS, WeightFormat
+from asq_sw.formats import MAX_BITS, MIN_BITS, WeightFormat, legal
 from asq_sw.provenance import versions
 from hw import costs
 from hw.design import UnitSpec
@@ -42,7 +42,7 @@ FIELDS = (
     "recipe",
     "rtlil_hash",
 )
-GRIDS = ("post", "int", "pot", "apot", "fp4")
+GRIDS = ("post", "int", "pot", "apot", "fp4", "post-gap", "nf4")
 EXTRA_FRACTIONS = (0, 1, 3, 4)
 """Fractional bits of 4-bit POST that the table has beside the default."""
 
@@ -55,12 +55,15 @@ def specs() -> Iterator[UnitSpec]:
     """
     for bits in range(MIN_BITS, MAX_BITS + 1):
         for grid in GRIDS:
-            if grid == "fp4" and bits != 4:
-                continue
-            yield UnitSpec("pe", WeightFormat(grid, bits), bits)
+            if legal(grid, bits):
+                yield UnitSpec("pe", WeightFormat(grid, bits), bits)
     for fraction in EXTRA_FRACTIONS:
         yield UnitSpec("pe", WeightFormat("post", 4, fraction), 4)
     yield UnitSpec("pe", WeightFormat("post", 4), 4, variant="table")
+    yield UnitSpec("pe", WeightFormat("post-gap", 4, 0), 4)
+    yield UnitSpec("pe", WeightFormat("post-gap", 4, 0, anchor=6), 4)
+    yield UnitSpec("pe", WeightFormat("int", 4), 4, variant="signed-activation")
+    yield UnitSpec("pe", WeightFormat("int", 4, encoding="twos-complement"), 4)
     for grid in GRIDS:
         yield UnitSpec("pe", WeightFormat(grid, 4), 8)
         yield UnitSpec("multiplier", WeightFormat(grid, 4), 4)

@@ -86,8 +86,12 @@ class SelectShift(Products):
         terms = [term for term in self.weight.terms if term is not None]
         count = len(self.weight.lines)
         least = [min((t.shift for t in terms if t.line == line), default=0) for line in range(count)]
-        choices = product(*(range(low + 1) for low in least))
-        return list(min(choices, key=lambda by: (len({t.shift - by[t.line] for t in terms}), sum(by), by)))
+        choices = list(product(*(range(low + 1) for low in least)))
+
+        def cost(by: tuple[int, ...]) -> tuple[int, int, tuple[int, ...]]:
+            return len({term.shift - by[term.line] for term in terms}), sum(by), by
+
+        return list(min(choices, key=cost))
 
     def reorder(self, order: tuple[int, ...]) -> None:
         fields = range(1 << self.weight.magnitude_bits)

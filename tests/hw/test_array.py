@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rtl_runs import amaranth_mismatches, array_run
 
 from asq_sw.errors import InputError
-from asq_sw.formats import GRIDS, WeightFormat
+from asq_sw.formats import GRID_RECORDS, GRIDS, WeightFormat
 from hw import OutputStationaryArray, ProcessingElement, SystolicArray
 from hw.design import UnitSpec, variants
 
@@ -52,7 +52,7 @@ def test_any_shape(
     skew: bool,
     seed: int,
 ) -> None:
-    weight = WeightFormat(grid, 4 if grid == "fp4" else bits)
+    weight = WeightFormat(grid, min(GRID_RECORDS[grid].widths, key=lambda b: abs(b - bits)))
     spec = UnitSpec(
         "array",
         weight,

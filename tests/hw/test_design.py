@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asq_sw.errors import InputError
-from asq_sw.formats import GRIDS, WeightFormat
+from asq_sw.formats import GRID_RECORDS, GRIDS, WeightFormat
 from hw.design import REGISTRY, UNITS, VARIANTS, UnitSpec, variants
 
 POST = WeightFormat("post")
@@ -29,7 +29,11 @@ def test_every_unit_has_every_grid() -> None:
 def specs(draw: st.DrawFn) -> UnitSpec:
     unit = draw(st.sampled_from(["multiplier", "pe", "array"]))
     grid = draw(st.sampled_from(GRIDS))
-    weight = WeightFormat(grid, 4 if grid == "fp4" else draw(st.integers(2, 6)), draw(st.integers(0, 4)))
+    weight = WeightFormat(
+        grid,
+        draw(st.sampled_from([b for b in GRID_RECORDS[grid].widths if b <= 6])),
+        draw(st.integers(0, 4)),
+    )
     shaped = unit == "array"
     return UnitSpec(
         unit,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asq_sw.errors import InputError
-from asq_sw.formats import GRIDS, WeightFormat
+from asq_sw.formats import GRID_RECORDS, GRIDS, WeightFormat
 from hw.design import UnitSpec
 from sim.array import ExactArray, run_gemm
 
@@ -130,7 +130,7 @@ def test_fast_and_traced_kernels_agree(
     seed: int,
 ) -> None:
     """From any state, in one run or in two, with rows that see only zeros for a while or always."""
-    weight = WeightFormat(grid, 4 if grid == "fp4" else bits)
+    weight = WeightFormat(grid, min(GRID_RECORDS[grid].widths, key=lambda b: abs(b - bits)))
     arrays = [ExactArray(weight, abits, rows, cols, signed, dataflow, terms=5) for _ in range(2)]
     rng = np.random.default_rng(seed)
     ends = arrays[0].activation_format

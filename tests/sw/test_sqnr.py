@@ -18,6 +18,17 @@ def test_three_level_optimum_of_max_1960() -> None:
     assert 10 ** (-best.db / 10) == pytest.approx(0.1902, abs=5e-5)
 
 
+@pytest.mark.parametrize("grid", ["nf4", "int-full"])
+def test_unsymmetric_grids_count_both_sides(grid: str) -> None:
+    """A plain sum over a fine mesh of weights, at the scale that is found."""
+    weight = WeightFormat(grid, 4)
+    best = sqnr(weight)
+    x = (np.arange(400_000) + 0.5) / 400_000 * 16 - 8
+    density = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi) * (x[1] - x[0])
+    error = (weight.levels[weight.nearest(x / best.alpha)] * best.alpha - x) ** 2
+    assert -10 * np.log10(float(error @ density)) == pytest.approx(best.db, abs=1e-3)
+
+
 @pytest.mark.parametrize("distribution", ["gaussian", "laplacian"])
 @pytest.mark.parametrize(("grid", "bits"), [("post", 4), ("post", 3), ("int", 6), ("fp4", 4), ("apot", 5)])
 @pytest.mark.parametrize("abits", [None, 3])
