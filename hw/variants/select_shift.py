@@ -91,7 +91,8 @@ class SelectShift(Products):
         def cost(by: tuple[int, ...]) -> tuple[int, int, tuple[int, ...]]:
             return len({term.shift - by[term.line] for term in terms}), sum(by), by
 
-        return list(min(choices, key=cost))
+        best = min(choices, key=cost)
+        return list(best)
 
     def reorder(self, order: tuple[int, ...]) -> None:
         fields = range(1 << self.weight.magnitude_bits)
