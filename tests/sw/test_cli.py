@@ -79,7 +79,7 @@ MODULES = {
     "hw.orders": (["--grid", "log"], "log"),
     "hw.search": (["--operands", "{}/damaged.npz", "-o", "{}/tiles.json"], "damaged.npz"),
     "hw.synth.liberty": (["{}/damaged.npz", "--node", "n", "-o", "{}/l.json.gz"], "damaged.npz"),
-    "hw.synth.power_check": (["-o", "{}"], "directory"),
+    "hw.synth.power_check": (["-o", "{}"], "folder"),
     "hw.synth.tables": (["--node", "45nm"], "nangate45"),
     "reports.datapath": (["-o", "{}"], "directory"),
     "sim.fidelity": (["--network", "resnet19", "-o", "{}/f.md"], "resnet18"),

@@ -15,7 +15,7 @@ from hw.search import main
 def test_a_library_from_files_is_searched_under_a_name_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "mini.lib").write_text(minilib.text(), encoding="utf-8")
     output = tmp_path / "tiles.json"
-    name = "post2a2f0_tile_16x16_select_shift_edge"
+    name = "post2a2f0_tile_16x16_one_hot_shift_edge"
     arguments = ["--liberty", str(tmp_path / "mini.lib"), "--name", "mini", "--tile", name, "-o", str(output)]
     main.main([*arguments, "--clock-ns", "500"], standalone_mode=False)
     ((key_, row),) = json.loads(output.read_text())["rows"].items()
