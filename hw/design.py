@@ -52,7 +52,6 @@ _MULTIPLIERS = (
     Entry("multiplier", ("pot", "pot-paper"), "shift", "hw.multiplier:PotMultiplier.from_spec"),
     Entry("multiplier", ("apot",), "shift-add", "hw.multiplier:ApotMultiplier.from_spec"),
     Entry("multiplier", ("int", "int-full"), "multiply", "hw.multiplier:IntMultiplier.from_spec"),
-    Entry("multiplier", ("int",), "signed-activation", "hw.multiplier:SignedActivationMultiplier.from_spec"),
     Entry("multiplier", ("nf4",), "table-multiply", "hw.multiplier:FixedTableMultiplier.from_spec"),
     Entry("multiplier", GRIDS, "table", "hw.multiplier:TableMultiplier.from_spec", max_index_bits=12),
 )

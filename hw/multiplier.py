@@ -287,34 +287,6 @@ class IntMultiplier(Multiplier):
         return m
 
 
-class SignedActivationMultiplier(Multiplier):
-    """The activation exclusive-ored with the weight's sign, times the magnitude: ``((a ^ s) + s) * |w|``.
-
-    The sign costs one gate per activation bit, before the multiplication has widened it; what the missing
-    carry is worth, ``s * |w|``, is gated by the sign and added with the partial products.
-    """
-
-    grids: ClassVar[tuple[str, ...]] = ("int",)
-    variant: ClassVar[str] = "signed-activation"
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        if not self.weight.sign_magnitude:
-            raise InputError(
-                f"encoding is {self.weight.encoding} for variant signed-activation, expected sign-magnitude"
-            )
-        sign, magnitude = self.w[-1], self.w[:-1]
-        bits = self.activation.bits
-        extended = self.a if self.activation.signed else Cat(self.a, Const(0, 1))
-        flipped = Signal(signed(len(extended)), name="flipped")
-        m.d.comb += flipped.eq(extended ^ sign.replicate(len(extended)))
-        carry = Signal(len(magnitude), name="carry")
-        m.d.comb += carry.eq(magnitude & sign.replicate(len(magnitude)))
-        assert len(flipped) >= bits
-        self._give(m, flipped * magnitude + carry)
-        return m
-
-
 class FixedTableMultiplier(Multiplier):
     """A table of fixed-point levels, then a multiplication: ``a * round(level * 2**F)``."""
 
@@ -324,8 +296,11 @@ class FixedTableMultiplier(Multiplier):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         levels = [self.weight.integer(code) for code in range(1 << self.weight.storage_bits)]
-        shape = signed(signed_width(min(levels), max(levels)))
-        self._give(m, self.a * lookup(m, self.w, levels, shape, "level"))
+        magnitude = lookup(
+            m, self.w, [abs(x) for x in levels], unsigned(max(map(abs, levels)).bit_length()), "level"
+        )
+        negative = lookup(m, self.w, [int(x < 0) for x in levels], unsigned(1), "negative")
+        self._give_magnitude(m, self.a * magnitude, negative)
         return m
 
 

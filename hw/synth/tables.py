@@ -62,7 +62,6 @@ def specs() -> Iterator[UnitSpec]:
     yield UnitSpec("pe", WeightFormat("post", 4), 4, variant="table")
     yield UnitSpec("pe", WeightFormat("post-gap", 4, 0), 4)
     yield UnitSpec("pe", WeightFormat("post-gap", 4, 0, anchor=6), 4)
-    yield UnitSpec("pe", WeightFormat("int", 4), 4, variant="signed-activation")
     yield UnitSpec("pe", WeightFormat("int", 4, encoding="twos-complement"), 4)
     for grid in GRIDS:
         yield UnitSpec("pe", WeightFormat(grid, 4), 8)

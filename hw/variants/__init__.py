@@ -45,7 +45,6 @@ VARIANTS: tuple[Entry, ...] = (
     Entry("gap-or-fp4", ("post-gap", "fp4"), "hw.variants.two_grids:GapOrFp4"),
     Entry("signed-planes", ("int",), "hw.variants.signed_planes:SignedPlanes"),
     Entry("signed-digits", ("int",), "hw.variants.signed_planes:SignedDigits"),
-    Entry("late-sign-planes", ("int",), "hw.variants.signed_planes:LateSign"),
     Entry("booth", _INT, "hw.variants.booth:Booth"),
     Entry("paired-planes", _INT, "hw.variants.paired_planes:PairedPlanes"),
     Entry("digits", _INT, "hw.variants.digits:Digits"),

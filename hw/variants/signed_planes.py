@@ -110,30 +110,6 @@ class SignedDigits(SignedPlanes):
         return total
 
 
-class LateSign(SignedPlanes):
-    """The magnitude's product first (an array of its own, added up), then the sign: fewer bits in the heap.
-
-    ``|w| u`` is A + B bits wide, where the planes are A B.
-    """
-
-    def operands(self, m: Module, lines: Value, codes: Sequence[Value]) -> list[list[Operand]]:
-        code, width = codes[0], self.product_width
-        planes = [Operand(lines & code[i].replicate(len(lines)), i) for i in range(self.magnitude_bits)]
-        magnitude = planes[0].value
-        if len(planes) > 1:
-            m.submodules.magnitude_tree = tree = Module()
-            magnitude = add_up(tree, planes, width, "dadda", "magnitude")
-        return [[Operand(self.flipped(m, magnitude, code[-1], "product"), 0)]]
-
-    @property
-    def product_width(self) -> int:
-        """Bits of the largest magnitude's product."""
-        return (self.weight.unit * ((1 << self.activation.bits) - 1)).bit_length()
-
-    def all_ones(self, magnitude: int) -> int:
-        return (1 << self.product_width) - 1
-
-
 class DecodedPlanes(SignedPlanes):
     """:class:`SignedPlanes` of a grid whose integer weights are not its codes: a table in front, in every product."""
 
