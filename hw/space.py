@@ -94,8 +94,9 @@ CONTENDERS: Mapping[WeightFormat, tuple[Way, ...]] = MappingProxyType(
 LARGE: tuple[WeightFormat, ...] = (INT4, POST4, GAP4, FP4, POT4)
 """Formats whose first contender is measured at 24 x 48 too, with two pipelines each."""
 FRONTS: tuple[tuple[WeightFormat, ...], ...] = (
-    (INT4, POST4, GAP4, FP4, INT3, POST3, POT3, INT2, POST2, POT4, APOT4, GAP3),
-    (INT4, POST4, INT3, INT2),
+    (INT4, POST4, GAP4, FP4, INT3, POST3, POT3, INT2, POST2),
+    (INT4, POST4),
+    (INT4, POST4, GAP4, FP4),
 )
 """By pipeline: formats whose first contender has a front over :data:`CLOCKS`."""
 HELD: tuple[WeightFormat, ...] = tuple(weight for weight in CONTENDERS if weight != NF4)
