@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from statistics import mean, stdev
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -47,9 +48,12 @@ def taught(row: Row) -> bool:
     return row.get("teacher") not in (None, "", "0.0")
 
 
-def carried(longer: bool = False) -> list[dict[str, Any]]:
-    """The rows of ``reports/data/accuracy.csv``, made by ``python -m asq_sw.table``; or those of more epochs."""
-    name = "accuracy_longer.csv" if longer else "accuracy.csv"
+def carried(longer: bool = False, grids: bool = False) -> list[dict[str, Any]]:
+    """The rows of ``reports/data/accuracy.csv``, made by ``python -m asq_sw.table``; or those of more epochs.
+
+    ``grids``: the rows of one base for all, weight grids at 4 bits with three seeds, and after calibration alone.
+    """
+    name = "accuracy_grids.csv" if grids else "accuracy_longer.csv" if longer else "accuracy.csv"
     text = (files("reports") / "data" / name).read_text(encoding="utf-8")
     return [
         row | {"test_accuracy": float(row["test_accuracy"]), "seconds": float(row["seconds"])}
@@ -154,8 +158,41 @@ def _longer(rows: Sequence[Row], longer: Sequence[Row]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def section(rows: Sequence[Row], longer: Sequence[Row]) -> dict[str, Any]:
-    """Title, figures and tables; ``longer``: the rows of more epochs."""
+def grid_rows(rows: Sequence[Row]) -> list[list[str]]:
+    """By quantizer: trained seeds, their mean with its standard error, and the accuracy without training."""
+    table = []
+    for name in dict.fromkeys(r["quantizer"] for r in rows):
+        mine = [r for r in rows if r["quantizer"] == name]
+        trained = [r["test_accuracy"] for r in mine if r["epochs"] != "0"]
+        calibrated = [r["test_accuracy"] for r in mine if r["epochs"] == "0"]
+        error = f" ± {stdev(trained) / len(trained) ** 0.5:.2f}" if len(trained) > 1 else ""
+        table.append(
+            [
+                name, " ".join(f"{a:.2f}" for a in trained), f"{mean(trained):.2f}{error}" if trained else "–",
+                ", ".join(f"{a:.2f}" for a in calibrated) or "–",
+            ]
+        )  # fmt: skip
+    return table
+
+
+def _grids(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The block of :func:`grid_rows`."""
+    if not rows:
+        return []
+    return [
+        {
+            "svg": "", "name": "Weight grids at 4 bits, one base for all",
+            "header": ["quantizer", "seeds, %", "mean ± standard error", "calibrated alone, %"], "rows": grid_rows(rows),
+            "caption": "ResNet-20, 4-bit weights and activations, six epochs each from the same network; the last column is that "
+            "network calibrated without training. Differences below two standard errors are not differences.",
+            "source": "Trained here: python -m asq_sw.table --only asq-post-gap (asq-uniform, asq-fp4, asq-post); calibration: "
+            "asq train --epochs 0.",
+        }
+    ]  # fmt: skip
+
+
+def section(rows: Sequence[Row], longer: Sequence[Row], grids: Sequence[Row] = ()) -> dict[str, Any]:
+    """Title, figures and tables; ``longer``: the rows of more epochs; ``grids``: those of :func:`grid_rows`."""
     found = by_name(rows)
     means = {name: sum(values) / len(values) for name, values in found.items()}
     full = means["fp32"]
@@ -197,6 +234,7 @@ def section(rows: Sequence[Row], longer: Sequence[Row]) -> dict[str, Any]:
                 "svg": "", "name": "Accuracy, row by row", "header": header, "rows": table,
                 "caption": "Minutes are those of a machine that did other work as well.", "source": source,
             },
+            *_grids(grids),
             *_longer(rows, longer),
         ],
     }  # fmt: skip

@@ -56,10 +56,11 @@ def build(
         "tiles_fronts": tiles.fronts(),
         "accuracy": accuracy.carried(),
         "accuracy_longer": accuracy.carried(longer=True),
+        "accuracy_grids": accuracy.carried(grids=True),
         "energy_sources": sources(Accelerator(node=options.node)),
     }
     names = ["units", "totals", "layers", "sqnr", "tiles", "tiles_trained", "tiles_fronts"]
-    names += ["accuracy", "accuracy_longer"]
+    names += ["accuracy", "accuracy_longer", "accuracy_grids"]
     if whole:
         more = full.collect(options, step, units)
         data |= more

@@ -275,7 +275,7 @@ def render(data: dict[str, Any]) -> str:
             energy_section(data),
             width.section(data, NETWORKS),
             error_section(data),
-            accuracy.section(data["accuracy"], data["accuracy_longer"]),
+            accuracy.section(data["accuracy"], data["accuracy_longer"], data["accuracy_grids"]),
             *(full.sections(data) if "engine" in data else []),
         ],
     )

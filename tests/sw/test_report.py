@@ -177,6 +177,18 @@ def test_a_tile_has_the_accuracy_of_its_own_table() -> None:
     assert accuracy.trained_with([trained], tile | {"frac_bits": 1}) is None
 
 
+def test_grids_have_a_mean_with_its_error() -> None:
+    rows = [
+        {"quantizer": "asq-post", "epochs": "6", "test_accuracy": 88.0},
+        {"quantizer": "asq-post", "epochs": "6", "test_accuracy": 87.0},
+        {"quantizer": "asq-post", "epochs": "0", "test_accuracy": 80.0},
+    ]
+    # The standard deviation of two values one apart is 1 / sqrt(2), of their mean 1 / 2.
+    assert accuracy.grid_rows(rows) == [["asq-post", "88.00 87.00", "87.50 ± 0.50", "80.00"]]
+    carried = accuracy.carried(grids=True)
+    assert {r["quantizer"] for r in carried} == {"asq-post-gap", "asq-post", "asq-uniform", "asq-fp4"}
+
+
 def test_rows_of_several_seeds_are_averaged() -> None:
     row = {
         "quantizer": "asq-post", "wbits": "4", "abits": "4", "rounded": "False", "frac_bits": "", "teacher": "",
