@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: report test lint test-slow bench clean
+.PHONY: report test lint test-slow search bench clean
 
 report: $(STAMP)          ## the main job: install, then the quick cross-check report
 	$(BIN)/asq report --quick -o report
@@ -19,6 +19,12 @@ lint: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -n 2 -m slow
+
+search: $(STAMP)          ## the carried tables of tiles, made anew in search/ (hours; run again, it goes on)
+	mkdir -p search
+	$(BIN)/python -m hw.search --jobs 2 -o search/tiles.json
+	$(BIN)/python -m hw.search --part fronts --jobs 2 -o search/fronts.json
+	$(BIN)/python -m hw.search --operands hw/data/operands.npz --jobs 2 -o search/tiles_trained.json
 
 bench: $(STAMP)
 	$(BIN)/python -m pytest -m benchmark -s
