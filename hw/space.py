@@ -92,7 +92,7 @@ CONTENDERS: Mapping[WeightFormat, tuple[Way, ...]] = MappingProxyType(
     }
 )
 LARGE: tuple[WeightFormat, ...] = (INT4, POST4, GAP4, FP4, POT4)
-"""Formats whose first contender is measured at 24 x 48 too, with two pipelines each."""
+"""Formats whose first contender is measured at 24 x 48 too, with as many pipelines as at 16 x 16."""
 FRONTS: tuple[tuple[WeightFormat, ...], ...] = (
     (INT4, POST4, GAP4, FP4, INT3, POST3, POT3, INT2, POST2),
     (INT4, POST4),
@@ -157,6 +157,11 @@ def contenders() -> Iterator[TileSpec]:
     for weight in (INT4, POST4, GAP4):
         for way in CONTENDERS[weight][:2]:
             yield tile(weight, way, registers=True, **small, **PIPELINES[1])
+    for weight in LARGE[:-1]:
+        yield tile(weight, CONTENDERS[weight][0], **large, **PIPELINES[2])
+        yield tile(weight, CONTENDERS[weight][0], registers=True, **small, **PIPELINES[2])
+    for weight in LARGE[:-1]:
+        yield tile(weight, CONTENDERS[weight][0], **large, **PIPELINES[3])
 
 
 def fronts() -> Iterator[TileSpec]:

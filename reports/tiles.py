@@ -383,6 +383,58 @@ def _lines(rows: Sequence[Row], name: str, words: str, identifier: str) -> str:
         return to_svg(figure_, identifier)
 
 
+def error_points(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """By node and format of 2 to 4 bits: the least area of its 16 x 16 tiles and the format's SQNR.
+
+    ``front``: no other format of the node is both smaller and more accurate.
+    """
+    points = []
+    for node in nodes_of(rows):
+        able = compared(rows, node)
+        mine = []
+        for fmt in dict.fromkeys(f for bits in BITS for f in formats_of(rows, node, bits)):
+            least = best((r for r in able if r["format"] == fmt), AREA)
+            assert least is not None
+            mine.append(
+                {"node": node, "format": fmt, "row": least, "area": area(least), "db": least["sqnr_db"]}
+            )
+        for p in mine:
+            p["front"] = not any(q["area"] < p["area"] and q["db"] >= p["db"] for q in mine)
+        points += mine
+    return points
+
+
+def _errors(rows: Sequence[Row]) -> str:
+    """Error against area, a panel per node."""
+    points = error_points(rows)
+    nodes = [node for node in nodes_of(rows) if node in NODES] or [NODES[0]]
+    with plt.rc_context(STYLE | {"axes.grid.axis": "both"}):
+        drawing, axes = plt.subplots(1, len(nodes), figsize=(3.6 * len(nodes), 3.4), squeeze=False)
+        for axis, node in zip(axes[0], nodes, strict=True):
+            mine = sorted((p for p in points if p["node"] == node), key=lambda p: p["area"])
+            near = [
+                p for p in mine if p["area"] <= 2.5 * next(q["area"] for q in mine if q["format"] == "int4")
+            ]
+            step = [p for p in near if p["front"]]
+            axis.plot(
+                [p["area"] for p in step], [p["db"] for p in step], color="#999999", linewidth=1, zorder=1
+            )
+            for p in near:
+                axis.scatter(p["area"], p["db"], s=24, color=GRID_COLOURS[p["row"]["grid"]], zorder=3)
+                axis.annotate(
+                    format_name(p["row"]),
+                    (p["area"], p["db"]),
+                    fontsize=6,
+                    xytext=(4, -7),
+                    textcoords="offset points",
+                )
+            axis.set_title(node)
+            axis.set_xlabel("area per MAC, µm²")
+        axes[0][0].set_ylabel("SQNR, Gaussian weights, dB")
+        drawing.tight_layout()
+        return to_svg(drawing, "tiles-error")
+
+
 def _number(value: float) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
@@ -513,6 +565,12 @@ def section(
             _lines(at_all, HELD, "fJ/MAC held", "tiles-energy"),
             "The same for energy with weights held: the least of each grid that meets a clock, another tile than the "
             "smallest where that is better. The correction's adder works once per sum and is not counted.",
+        ),
+        drawn(
+            "Error against area",
+            _errors(rows),
+            "The smallest 16 x 16 tile of each format at the default clock, and its signal to quantization noise with the "
+            "table's rounding; the line joins those that no other beats in both. Formats beyond 2.5 times int4's area are left out.",
         ),
         table(
             "Ratios to int of the same bits",

@@ -22,6 +22,7 @@ FORMATS = (
     WeightFormat("post", 4, 2),
     WeightFormat("pot", 4),
     WeightFormat("fp4", 4),
+    WeightFormat("post-gap", 4, 0),
     WeightFormat("int", 8),
 )
 

@@ -77,11 +77,11 @@ def test_page_is_one_file_with_sound_figures(folder: Path) -> None:
     page = (folder / "index.html").read_text()
     assert not re.search(r'(src|href)="(?!#)', page.replace('xlink:href="#', ""))
     figures = re.findall(r"<svg.*?</svg>", page, flags=re.S)
-    assert len(figures) == 14
+    assert len(figures) == 15
     for figure in figures:
         ET.fromstring(figure.replace("xlink:href", "href"))
     # Each figure and table has a caption and says where it comes from.
-    assert page.count("<figcaption>") == 14
+    assert page.count("<figcaption>") == 15
     assert page.count('<p class="source">') >= 14 + 12
     assert "nan" not in re.sub(r"<svg.*?</svg>", "", page, flags=re.S).lower().split()
 
@@ -290,6 +290,17 @@ def test_ratios_are_read_off_the_fronts_at_equal_clock() -> None:
     assert found["post4f0"][tiles.HELD] == pytest.approx(
         ((81 - adder) / (90 - adder), (72 - adder) / (90 - adder), (110 - adder) / (100 - adder), 3)
     )
+
+
+def test_error_against_area_names_those_that_none_beats() -> None:
+    rows = [
+        first(INT4, 100.0, sqnr_db=18.9),
+        first(POST4, 90.0, sqnr_db=18.6),
+        first(space.FP4, 120.0, sqnr_db=18.8),
+        first(POST4, 1.0, sqnr_db=18.6, delay_ns=9.0),  # late
+    ]
+    found = {p["format"]: p["front"] for p in tiles.error_points(rows)}
+    assert found == {"int4": True, "post4f0": True, "fp4": False}
 
 
 def test_a_clock_that_a_format_misses_has_no_ratio() -> None:
