@@ -412,9 +412,8 @@ def _errors(rows: Sequence[Row]) -> str:
         drawing, axes = plt.subplots(1, len(nodes), figsize=(3.6 * len(nodes), 3.4), squeeze=False)
         for axis, node in zip(axes[0], nodes, strict=True):
             mine = sorted((p for p in points if p["node"] == node), key=lambda p: p["area"])
-            near = [
-                p for p in mine if p["area"] <= 2.5 * next(q["area"] for q in mine if q["format"] == "int4")
-            ]
+            whole = next((p["area"] for p in mine if p["format"] == "int4"), float("inf"))
+            near = [p for p in mine if p["area"] <= 2.5 * whole]
             step = [p for p in near if p["front"]]
             axis.plot(
                 [p["area"] for p in step], [p["db"] for p in step], color="#999999", linewidth=1, zorder=1
@@ -569,8 +568,8 @@ def section(
         drawn(
             "Error against area",
             _errors(rows),
-            "The smallest 16 x 16 tile of each format at the default clock, and its signal to quantization noise with the "
-            "table's rounding; the line joins those that no other beats in both. Formats beyond 2.5 times int4's area are left out.",
+            "The smallest tile of each format at the default clock, and its signal to quantization noise with the "
+            "table's rounding; the line joins those that no other beats in both. Formats far larger than int4 are left out.",
         ),
         table(
             "Ratios to int of the same bits",

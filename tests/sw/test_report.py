@@ -413,7 +413,7 @@ def test_captions_of_tiles_are_short_and_hold_no_figures() -> None:
     rows += [first(w, 70.0, node="asap7") for w in (INT4, POST4)]
     several = [r | {"clock_ns": 3.0} for r in rows[:6]]
     blocks = tiles.section(rows, [], [], several)["blocks"]
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     for block in blocks:
         assert len(re.findall(r"\.(?= |$)", block["caption"])) <= 3, block["name"]
         assert not re.search(r"\d\.\d\d", block["caption"])
@@ -435,7 +435,7 @@ def test_fronts_are_none_until_they_are_carried(tmp_path: Path, monkeypatch: pyt
 def test_part_of_the_rows_still_makes_a_section_and_a_page() -> None:
     """While a search runs: one format, no int, or nothing at all."""
     for rows in ([], [first(POST4, 80.0)], [first(INT4, 80.0, delay_ns=3.0)]):
-        assert len(tiles.section(rows, [], [])["blocks"]) == 7
+        assert len(tiles.section(rows, [], [])["blocks"]) == 8
         text = datapath.page(rows, "nangate45")
         assert text.count("Fewer than two tiles are measured.") == len(datapath.DIMENSIONS)
 
