@@ -79,7 +79,7 @@ CONTENDERS: Mapping[WeightFormat, tuple[Way, ...]] = MappingProxyType(
         GAP4_E2M1: (Way("one-hot-shift", CHEAPEST, 2),),
         POT4: (Way("one-hot-shift", pipelines=2),),
         APOT4: (Way("multiples", pipelines=2), Way("decoded-planes", pipelines=1)),
-        NF4: (Way("decoded-planes", pipelines=1),),
+        NF4: (Way("decoded-planes", pipelines=3),),
         INT3: (Way("signed-planes", pipelines=2), Way("paired-planes", pipelines=1)),
         POST3: (Way("one-hot-shift", pipelines=2),),
         POT3: (Way("one-hot-shift", pipelines=2),),

@@ -13,7 +13,9 @@ from asq_sw.console import run
 from asq_sw.files import write_text
 from asq_sw.formats import WeightFormat
 from hw.design import UnitSpec
+from hw.space import CONTENDERS
 from hw.synth.fpga import TARGETS, FpgaCost, measure_fpga
+from hw.variants import names
 
 SIDE = 8
 FORMATS = (
@@ -28,12 +30,26 @@ FORMATS = (
 
 
 def specs() -> list[UnitSpec]:
-    """What is routed: an element, an 8 x 8 array and an 8 x 8 tile of each format, activations as wide as weights."""
-    return [
+    """What is routed: an element, an 8 x 8 array and an 8 x 8 tile of each format, activations as wide as weights.
+
+    A tile is made in every way that contends for its format (:data:`hw.space.CONTENDERS`) and in its default way.
+    """
+    lone = [
         UnitSpec(unit, weight, 8 if weight.bits == 8 else 4, rows=side, cols=side)
-        for unit, side in (("pe", 1), ("array", SIDE), ("tile", SIDE))
+        for unit, side in (("pe", 1), ("array", SIDE))
         for weight in FORMATS
     ]
+    return lone + [
+        UnitSpec("tile", weight, 8 if weight.bits == 8 else 4, variant=variant, rows=SIDE, cols=SIDE)
+        for weight in FORMATS
+        for variant in ways(weight)
+    ]
+
+
+def ways(weight: WeightFormat) -> list[str]:
+    """Variants of a format's tile that are routed."""
+    contenders = [way.variant for way in CONTENDERS.get(weight, ())]
+    return list(dict.fromkeys([*contenders, names(weight.grid)[0]]))
 
 
 def with_blocks() -> list[UnitSpec]:
@@ -45,21 +61,24 @@ def row(cost: FpgaCost) -> str:
     """One line of the table."""
     fraction = f" F={cost.frac_bits}" if cost.frac_bits is not None else ""
     shape = f" {cost.rows}x{cost.cols}" if cost.unit != "pe" else ""
+    way = f" {cost.variant}" if cost.unit == "tile" else ""
     return (
-        f"| {cost.unit}{shape} | {cost.grid} {cost.wbits}x{cost.abits}{fraction} | {cost.luts:,} | {cost.ffs:,} | "
+        f"| {cost.unit}{shape}{way} | {cost.grid} {cost.wbits}x{cost.abits}{fraction} | {cost.luts:,} | {cost.ffs:,} | "
         f"{cost.dsps} | {cost.luts_per_mac:.1f} | {cost.fmax_mhz:.0f} |"
     )
 
 
 def page(costs: list[FpgaCost]) -> str:
     """The table as Markdown, with what to conclude."""
-    by_unit = {
-        unit: {(c.grid, c.wbits, c.frac_bits): c for c in reversed(costs) if c.unit == unit}
-        for unit in ("pe", "array", "tile")
-    }
     verdicts = []
-    for unit, held in by_unit.items():
-        post, whole = held["post", 4, 0], held["int", 4, None]
+    for unit in ("pe", "array", "tile"):
+        post, whole = (
+            min(
+                (c for c in costs if (c.unit, c.grid, c.wbits, c.frac_bits, c.dsps) == (unit, *wanted, 0)),
+                key=lambda c: c.luts,
+            )
+            for wanted in (("post", 4, 0), ("int", 4, None))
+        )
         verdicts.append(
             f"{unit}: POST4 (F = 0) takes {post.luts_per_mac / whole.luts_per_mac:.2f} times the look-up tables a MAC of "
             f"int4 and reaches {post.fmax_mhz / whole.fmax_mhz:.2f} times its clock"
@@ -69,7 +88,8 @@ def page(costs: list[FpgaCost]) -> str:
         "# On an FPGA", "",
         f"Made by `python -m hw.synth.fpga_table -o docs/fpga.md` ({costs[0].device}; {tools}). One row alone: "
         "`asq synth array --grid post --frac-bits 0 --rows 8 --cols 8 --fpga ecp5 --no-multipliers`. Counts are of the unit; Fmax is "
-        "after place and route between registers, seed 1; it moves by some percent with the seed.", "",
+        "after place and route between registers, seed 1; it moves by some percent with the seed. A tile stands once for "
+        "every way of making its products that contends on silicon; what is said is of the way with the fewest tables.", "",
         "Without multiplier blocks: " + "; ".join(verdicts) + ". Int with the device's multiplier blocks, where Yosys "
         "takes them, stands below: that is what an FPGA is good at, and POST has no use for them.",
         "",
