@@ -191,6 +191,7 @@ def wide() -> Iterator[TileSpec]:
         yield tile(weight, way, tree="dadda", **wide_fields)
         yield tile(weight, way, carry_save=True, **wide_fields)
         yield tile(weight, way, rows=32, cols=16, edge_registers=True)
+        yield tile(weight, way, rows=32, cols=16, edge_registers=True, stage="tree")
         for pipeline in PIPELINES[4:]:
             yield tile(weight, way, rows=16, cols=16, **pipeline)
     for name in ("carry-in", "gated", "two-signs", "late-sign"):

@@ -159,10 +159,11 @@ DIMENSIONS = (
         and r["variant"] == "select-shift",
     ),
     Dimension(
-        "Tile size", "Accumulators are shared by more rows, edges by more columns; registers at the edge.",
+        "Tile size", "Accumulators are shared by more rows, edges by more columns; registers at the edge, without and with a "
+        "register behind the tree (int4 of 32 rows meets the clock with full-adder cells only with it).",
         ("rows", "cols"),
-        lambda r: (r["rows"], r["cols"]) in (space.SIZES[0], (32, 16), space.SIZES[1]) and _plain(r)
-        and _is(r, *space.LARGE),
+        lambda r: (r["rows"], r["cols"]) in (space.SIZES[0], (32, 16), space.SIZES[1])
+        and r["stage"] != "products" and _plain(r, "stage") and r["edge_registers"] and _is(r, *space.LARGE),
     ),
     Dimension(
         "Adder tree", "16 x 16, Wallace's and Dadda's trees of full adders.",
