@@ -23,6 +23,7 @@ test-slow: $(STAMP)
 search: $(STAMP)          ## the carried tables of tiles, made anew in search/ (hours; run again, it goes on)
 	mkdir -p search
 	$(BIN)/python -m hw.search --jobs 2 -o search/tiles.json
+	$(BIN)/python -m hw.search --part wide --node nangate45 --jobs 2 -o search/tiles.json
 	$(BIN)/python -m hw.search --part fronts --jobs 2 -o search/fronts.json
 	$(BIN)/python -m hw.search --operands hw/data/operands.npz --jobs 2 -o search/tiles_trained.json
 
