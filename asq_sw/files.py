@@ -21,9 +21,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If the folder does not exist, cannot be created or cannot be written.
+        If the folder does not exist, cannot be created or cannot be written, or ``path`` is a folder.
     """
     target = Path(path)
+    if target.is_dir():
+        raise InputError(f"{target}: is a folder, expected a file name")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)

@@ -763,8 +763,8 @@ def report(checks: Sequence[Check]) -> str:
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The page, Markdown.")
 def main(output: Path) -> None:
     """Hold our energies against OpenSTA's on ten netlists of each node (about a minute and a half)."""
-    checks = [check(spec, node) for node in libraries.NODES for spec in UNITS]
-    with replacing(output) as temporary:
+    with replacing(output) as temporary:  # first, so that a path that cannot be written is told at once
+        checks = [check(spec, node) for node in libraries.NODES for spec in UNITS]
         temporary.write_text(report(checks))
     click.echo(f"{output}: {len(checks)} netlists")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.resources import files
 
 import numpy as np
@@ -11,19 +12,40 @@ from asq_sw.errors import InputError
 from asq_sw.formats import ActivationFormat, WeightFormat
 from asq_sw.operands import read_layer
 from hw.search import NODES, key, load_operands, measure_tile, points, table
+from hw.space import INT4, POST4
 from hw.synth import library as libraries
 from hw.synth.measure import default_clock_ns
 from hw.synth.operands import gaussian, tile_stimulus
 from hw.tile import TileSpec
 
 
-def test_carried_rows_are_of_this_rtl() -> None:
+def one_of_each_way() -> list[TileSpec]:
+    """The first contender of each format and way, and of each pipeline and of weight registers for int and POST."""
+    first: dict[object, TileSpec] = {}
+    for tile in points("contenders"):
+        first.setdefault((tile.weight, tile.variant), tile)
+        if tile.rows == 16 and tile.weight in (INT4, POST4):
+            first.setdefault((tile.weight.grid, tile.registers, tile.edge_registers, tile.stage), tile)
+    return list(dict.fromkeys(first.values()))
+
+
+@pytest.mark.parametrize(
+    "tiles",
+    [one_of_each_way, pytest.param(lambda: points("contenders"), marks=pytest.mark.slow)],
+    ids=["one-of-each-way", "all"],
+)
+def test_carried_rows_are_of_this_rtl(tiles: Callable[[], list[TileSpec]]) -> None:
     """A row's key holds the design's hash: after a change, python -m hw.search -o hw/data/tiles.json."""
     held = table()["rows"]
     for node in NODES:
         clock = default_clock_ns(libraries.load(node))
-        missing = [t.name for t in points("contenders") if key(t, node, "gaussian", clock) not in held]
+        missing = [t.name for t in tiles() if key(t, node, "gaussian", clock) not in held]
         assert missing == []
+
+
+def test_every_contender_has_a_row_by_name() -> None:
+    named = {tuple(k.split(" ")[:2]) for k in table()["rows"]}
+    assert [t.name for node in NODES for t in points("contenders") if (node, t.name) not in named] == []
 
 
 @pytest.mark.slow
