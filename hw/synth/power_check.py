@@ -2,8 +2,8 @@
 
     python -m hw.synth.power_check -o docs/power.md
 
-Needs OpenSTA 2.0.17 (Debian's ``opensta``) and the original Liberty files in ``../shared/liberty``. OpenSTA
-is given the netlist, our loads, slews of the inputs, clock and the activities of the inputs. What it then
+Needs OpenSTA 2.0.17 (Debian's ``opensta``) and the original Liberty files, ``NODE*.lib.gz``, in the folder
+that the environment variable ``ASQ_LIBERTY`` names (else ``liberty``). OpenSTA is given the netlist, our loads, slews of the inputs, clock and the activities of the inputs. What it then
 reports is first computed a second time here, group by group of the original Liberty, by OpenSTA's own rules
 (:data:`RULES` all on; the two agree, so the rules are the ones); then its rules are taken back one by one
 until what is left is what Liberty means by these groups. That last figure is what ours has to meet: it
@@ -13,6 +13,7 @@ comes from the original tables and the sampled states, ours from the reduced tab
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import shutil
 import subprocess
@@ -47,8 +48,8 @@ from hw.synth.program import compile_netlist
 from hw.synth.timing import Timing, typical_slew
 from hw.synth.wires import wire_load
 
-ORIGINALS = Path(__file__).parents[3] / "shared" / "liberty"
-"""The Liberty files, which cannot be carried with the product."""
+ORIGINALS = "ASQ_LIBERTY"
+"""Environment variable that names the folder of the original Liberty files, which are not carried; else ``liberty``."""
 RECIPE = "ripple area"
 UNITS: tuple[UnitSpec, ...] = tuple(
     UnitSpec(
@@ -97,11 +98,19 @@ Groups = dict[str, dict[str, list[_Group]]]
 """Cell -> pin -> its groups."""
 
 
+def originals() -> Path:
+    """The folder of the original Liberty files."""
+    return Path(os.environ.get(ORIGINALS, "liberty"))
+
+
 @lru_cache(maxsize=3)
 def _texts(node: str) -> dict[str, str]:
-    paths = sorted(ORIGINALS.glob(f"{node}*.lib.gz"))
+    folder = originals()
+    paths = sorted(folder.glob(f"{node}*.lib.gz"))
     if not paths:
-        raise InputError(f"no Liberty file of {node} in ../shared/liberty, expected {node}*.lib.gz")
+        raise InputError(
+            f"{folder}: has no Liberty file of {node}, expected {node}*.lib.gz ({ORIGINALS} names the folder)"
+        )
     return {path.name[:-3]: gzip.decompress(path.read_bytes()).decode() for path in paths}
 
 
@@ -689,7 +698,7 @@ def report(checks: Sequence[Check]) -> str:
         "# Energy against OpenSTA",
         "",
         "Made by `python -m hw.synth.power_check -o docs/power.md` with OpenSTA 2.0.17 (Debian's `opensta`) and",
-        "the original Liberty files in `../shared/liberty`. All figures in fJ per cycle; netlists of one recipe.",
+        "the original Liberty files (`ASQ_LIBERTY` names their folder). All figures in fJ per cycle; netlists of one recipe.",
         "",
         f"OpenSTA 2.0.17 reports {excess.min():.1f} to {excess.max():.1f} times our internal energy. Which is",
         "right was decided group by group of the original Liberty files: OpenSTA's figure was rebuilt by its own",

@@ -1,14 +1,23 @@
 """Our energies against OpenSTA's: the differences have the stated causes, and beyond them none is left."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
 from hw.synth import boolean, liberty, power_check
 from hw.synth.power_check import ORIGINALS, RULES, UNITS, check, only_cells, report, without_ground
 
+SHARED = Path(__file__).parents[3] / "shared" / "liberty"
+
+
+@pytest.fixture(autouse=True)
+def folder_of_the_originals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ORIGINALS, str(SHARED))
+
+
 both = pytest.mark.skipif(
-    shutil.which("sta") is None or not ORIGINALS.is_dir(),
+    shutil.which("sta") is None or not SHARED.is_dir(),
     reason="OpenSTA or the original libraries are not here",
 )
 
@@ -99,7 +108,7 @@ def test_ten_netlists(node, spec):
     held(check(spec, node))
 
 
-@pytest.mark.skipif(not ORIGINALS.is_dir(), reason="the original libraries are not here")
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the original libraries are not here")
 def test_ground_is_the_supplys_charge_at_asap7(tmp_path):
     """Over a rise and a fall the ground's tables say what the supply's do, so adding both counts twice."""
     texts = power_check._texts("asap7")
