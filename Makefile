@@ -22,10 +22,10 @@ test-slow: $(STAMP)
 
 search: $(STAMP)          ## the carried tables of tiles, made anew in search/ (hours; run again, it goes on)
 	mkdir -p search
-	$(BIN)/python -m hw.search --jobs 2 -o search/tiles.json
-	$(BIN)/python -m hw.search --part wide --node nangate45 --jobs 2 -o search/tiles.json
-	$(BIN)/python -m hw.search --part fronts --jobs 2 -o search/fronts.json
-	$(BIN)/python -m hw.search --operands hw/data/operands.npz --jobs 2 -o search/tiles_trained.json
+	$(BIN)/python -m hw.studies.search --jobs 2 -o search/tiles.json
+	$(BIN)/python -m hw.studies.search --part wide --node nangate45 --jobs 2 -o search/tiles.json
+	$(BIN)/python -m hw.studies.search --part fronts --jobs 2 -o search/fronts.json
+	$(BIN)/python -m hw.studies.search --operands hw/data/operands.npz --jobs 2 -o search/tiles_trained.json
 
 bench: $(STAMP)
 	$(BIN)/python -m pytest -m benchmark -s

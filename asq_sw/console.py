@@ -17,7 +17,7 @@ def run(command: click.Command, name: str, args: list[str] | None = None) -> NoR
     ----------
     command : click.Command
     name : str
-        As a person calls it, such as ``python -m hw.search``.
+        As a person calls it, such as ``python -m hw.studies.search``.
     args : list of str, optional
         Those of the process by default.
     """

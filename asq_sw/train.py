@@ -21,18 +21,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from asq_sw import models
 from asq_sw.data import MEAN, STD, Batches, Dataset, Part
 from asq_sw.errors import InputError
 from asq_sw.files import writable_folder, write_text
-from asq_sw.graph import Graph
+from asq_sw.graph import models
+from asq_sw.graph.graph import Graph
 from asq_sw.interop.weights import read_weights, write_npz
-from asq_sw.methods import METHODS, choices, multipliers, quantizers
 from asq_sw.nn.loss import cross_entropy, distillation
 from asq_sw.nn.network import Network
 from asq_sw.nn.optimizers import SCHEDULES, Adam, Optimizer, Sgd, factor
 from asq_sw.provenance import provenance
 from asq_sw.quantizers.daq import DaqWeights
+from asq_sw.quantizers.methods import METHODS, choices, multipliers, quantizers
 
 Array = NDArray[Any]
 Progress = Callable[[int, int, float], None]
@@ -55,7 +55,7 @@ class Recipe(BaseModel):
     input_shape : (C, H, W)
     classes : int
     quantizer, wbits, abits, edge_bits, layers, frac_bits, rounded, weight_start
-        See :mod:`asq_sw.methods`.
+        See :mod:`asq_sw.quantizers.methods`.
     epochs, batch : int
         0 epochs: calibration only (:meth:`Trainer.run`).
     rate, momentum, decay
@@ -454,14 +454,14 @@ def load_run(folder: str | os.PathLike[str]) -> tuple[Recipe, Network, dict[str,
 
 
 def integer_network(folder: str | os.PathLike[str]) -> Any:
-    """The :class:`asq_sw.integer.IntegerNetwork` of a run's folder.
+    """The :class:`asq_sw.integer.network.IntegerNetwork` of a run's folder.
 
     Raises
     ------
     InputError
         If no epoch of the run has ended yet, or a layer is in full precision.
     """
-    from asq_sw.integer import export
+    from asq_sw.integer.network import export
 
     recipe, network, peaks = load_run(folder)
     if not peaks:

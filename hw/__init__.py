@@ -10,22 +10,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hw.array import OutputStationaryArray, SystolicArray
-    from hw.design import UnitSpec
-    from hw.multiplier import ApotMultiplier, Fp4Multiplier, IntMultiplier, PostMultiplier, PotMultiplier
-    from hw.pe import OutputStationaryElement, ProcessingElement
+    from hw.units.array import OutputStationaryArray, SystolicArray
+    from hw.units.multiplier import (
+        ApotMultiplier,
+        Fp4Multiplier,
+        IntMultiplier,
+        PostMultiplier,
+        PotMultiplier,
+    )
+    from hw.units.pe import OutputStationaryElement, ProcessingElement
+    from hw.units.unit import UnitSpec
 
 _HOMES = {
-    "UnitSpec": "hw.design",
-    "PostMultiplier": "hw.multiplier",
-    "PotMultiplier": "hw.multiplier",
-    "ApotMultiplier": "hw.multiplier",
-    "Fp4Multiplier": "hw.multiplier",
-    "IntMultiplier": "hw.multiplier",
-    "ProcessingElement": "hw.pe",
-    "OutputStationaryElement": "hw.pe",
-    "SystolicArray": "hw.array",
-    "OutputStationaryArray": "hw.array",
+    "UnitSpec": "hw.units.unit",
+    "PostMultiplier": "hw.units.multiplier",
+    "PotMultiplier": "hw.units.multiplier",
+    "ApotMultiplier": "hw.units.multiplier",
+    "Fp4Multiplier": "hw.units.multiplier",
+    "IntMultiplier": "hw.units.multiplier",
+    "ProcessingElement": "hw.units.pe",
+    "OutputStationaryElement": "hw.units.pe",
+    "SystolicArray": "hw.units.array",
+    "OutputStationaryArray": "hw.units.array",
 }
 
 __all__ = [

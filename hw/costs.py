@@ -1,6 +1,6 @@
 """Area, energy, leakage and delay of a hardware unit by number format: from the table, else measured now.
 
-The table (``hw/data/unit_costs.json``) is made by ``python -m hw.synth.tables``. Reading it needs neither
+The table (``hw/data/unit_costs.json``) is made by ``python -m hw.studies.unit_costs``. Reading it needs neither
 Yosys nor numba; an entry that it lacks is synthesized and simulated (a few seconds, cached).
 """
 
@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from asq_sw.errors import InputError
 from asq_sw.formats import WeightFormat
-from hw.design import UnitSpec
+from hw.units.unit import UnitSpec
 
-TABLE = Path(__file__).parent / "data" / "unit_costs.json"
+TABLE = Path(str(files("hw") / "data" / "unit_costs.json"))
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def spec_cost(spec: UnitSpec, node: str = "nangate45") -> UnitCost:
     if held is not None:
         source = f"measured: synthesized netlist, {node}, hw/data/unit_costs.json"
     else:
-        from hw.synth.library import NODES
+        from hw.synth.libraries.library import NODES
         from hw.synth.measure import measure
 
         if node not in NODES:
@@ -135,7 +136,7 @@ def tile_cost(weight: WeightFormat, abits: int, node: str = "nangate45") -> Unit
     InputError
         If no tile of the format is carried.
     """
-    from hw.search import table as tiles
+    from hw.studies.search import table as tiles
 
     fraction = weight.frac_bits if weight.grid.startswith("post") else None
     rows = [
@@ -183,8 +184,8 @@ def energy_by_zeros(weight: WeightFormat, abits: int, node: str = "nangate45") -
     Measured now on the weight-stationary element's netlist (about a second, its netlist is kept): what zeros save
     without a gate, because what does not change does not switch.
     """
+    from hw.synth.activity.operands import with_zeros
     from hw.synth.measure import measure
-    from hw.synth.operands import with_zeros
 
     spec = UnitSpec("pe", weight, abits)
     return tuple(

@@ -8,8 +8,9 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from reports import accuracy, figures, full, tiles, width
-from reports.quick import BITS, ENERGY_PARTS, GRIDS_COMPARED, NETWORKS
+from reports import figures
+from reports.sections import accuracy, full, tiles, width
+from reports.sections.quick import BITS, ENERGY_PARTS, GRIDS_COMPARED, NETWORKS
 
 Rows = Sequence[dict[str, Any]]
 

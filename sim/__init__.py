@@ -3,7 +3,7 @@
 from typing import Any
 
 from sim.accelerator import Accelerator
-from sim.simulate import SimulationResult, simulate
+from sim.run import SimulationResult, simulate
 from sim.workload import Layer, Workload
 
 __all__ = ["Accelerator", "ExactArray", "Layer", "SimulationResult", "Workload", "run_gemm", "simulate"]
@@ -12,7 +12,7 @@ __all__ = ["Accelerator", "ExactArray", "Layer", "SimulationResult", "Workload",
 def __getattr__(name: str) -> Any:
     """The exact array, imported when it is asked for: the rest does not wait for its kernels."""
     if name in ("ExactArray", "run_gemm"):
-        from sim import array
+        from sim.exact import array
 
         return getattr(array, name)
     raise AttributeError(f"module 'sim' has no attribute {name!r}")

@@ -40,12 +40,12 @@ class Accelerator(BaseModel):
         Cell library whose measured netlist gives the energy per MAC.
     unit : str
         What the array is made of: ``pe``, lone processing elements, or ``tile``, 16 x 16 broadcast tiles with
-        weight registers (:mod:`hw.tile`). Area and energy per MAC follow; cycles stay those of a systolic array.
+        weight registers (:mod:`hw.units.tile`). Area and energy per MAC follow; cycles stay those of a systolic array.
 
     The rest is seen by fidelity 2 only:
 
     dram : str
-        ``bandwidth``, or a preset of :mod:`sim.dram` (its pages, banks and bandwidth instead of the figure above).
+        ``bandwidth``, or a preset of :mod:`sim.tiles.dram` (its pages, banks and bandwidth instead of the figure above).
     dram_sharers : int
         Machines that ask the preset's DRAM for as much at the same time (:mod:`sim.multi` sets it).
     dram_latency_ns : float
@@ -59,7 +59,7 @@ class Accelerator(BaseModel):
     ifmap_words, filter_words, ofmap_words : int
         Words a cycle from or to a scratchpad (banks x ports x words of a line); 0 for as many as the array asks.
     ifmap_banks, filter_banks, ofmap_banks : int
-        Banks of a scratchpad, whose conflicts are counted from addresses (:mod:`sim.banks`); 0 for none.
+        Banks of a scratchpad, whose conflicts are counted from addresses (:mod:`sim.tiles.banks`); 0 for none.
     bank_ports, line_words : int
         Lines a cycle of a bank, and values of a line.
     keep_on_chip : bool
@@ -70,7 +70,7 @@ class Accelerator(BaseModel):
         their only reader: those are neither written nor read (a pooling window's rows wait in line buffers that
         are not counted).
     asq : str
-        ``off``, ``two-pass`` or ``producer``: see :mod:`sim.asq_cost`.
+        ``off``, ``two-pass`` or ``producer``: see :mod:`sim.cost.asq`.
     asq_bits : int
         Width in which ASQ keeps a map until its average is known.
     """

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sim import dataflow
+from sim import closed_form as dataflow
 from sim.accelerator import Accelerator
 from sim.workload import Layer, Workload
 
 if TYPE_CHECKING:
-    from sim.simulate import LayerResult
+    from sim.run import LayerResult
 
 
 def one_of(machine: Accelerator) -> Accelerator:
@@ -66,7 +66,7 @@ def shares(layer: Layer, arrays: int) -> list[Layer]:
 
 def divided(workload: Workload, machine: Accelerator) -> Workload:
     """Every layer's share on one of the machine's arrays."""
-    from sim.simulate import layer_rows, machine_row
+    from sim.run import layer_rows, machine_row
 
     one = one_of(machine)
     layers = []

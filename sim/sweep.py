@@ -31,11 +31,11 @@ from asq_sw.files import replacing, write_text
 from asq_sw.formats import GRID_RECORDS, GRIDS, WeightFormat, legal
 from asq_sw.sqnr import sqnr
 from hw.costs import UnitCost
-from sim import dataflow
+from sim import closed_form as dataflow
 from sim.accelerator import Accelerator
-from sim.area import area_um2
-from sim.energy import event_energy, mac_cost
-from sim.simulate import layer_rows, machine_row
+from sim.cost.area import area_um2
+from sim.cost.energy import event_energy, mac_cost
+from sim.run import layer_rows, machine_row
 from sim.workload import Workload, load
 
 CHUNK = 2048
@@ -252,7 +252,7 @@ def survivors(values: NDArray[np.float64], margin: float = MARGIN) -> NDArray[np
 
 def refine_chunk(sweep: Sweep, points: tuple[int, ...]) -> pa.Table:
     """Fidelity 2 of some points; a pure function of its arguments. About 1 ms a point and 20 layers."""
-    from sim.simulate import simulate
+    from sim.run import simulate
 
     workload = _workload(sweep.network, sweep.batch)
     table: dict[str, list[Any]] = {name: [] for name in ("point", *REFINED)}

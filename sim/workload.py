@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 
-from asq_sw import models
 from asq_sw.errors import InputError
-from asq_sw.graph import Graph, Node
+from asq_sw.graph import models
+from asq_sw.graph.graph import Graph, Node
 
 MAC_KINDS = ("conv", "depthwise", "fc", "gemm")
 OTHER_KINDS = ("pool", "add")

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import llvmlite.binding as llvm
 import pytest
-
 from same_figures import PARTS
 
 HELD = json.loads((Path(__file__).parent / "data" / "same_figures.json").read_text())

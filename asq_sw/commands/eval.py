@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from asq_sw.errors import InputError
-from asq_sw.models import MODELS
+from asq_sw.graph.models import MODELS
 
 
 @click.command(
@@ -72,7 +72,7 @@ def _evaluate(path: Path, images: Any, data: Any, integer: bool, model: str | No
         accuracy, loss = evaluate(network, recipe.batches(images, training=False))
         return {"arithmetic": "float32", "accuracy": accuracy, "loss": loss}
     if integer or (path.suffix == ".npz" and model is None):
-        from asq_sw.integer import IntegerNetwork
+        from asq_sw.integer.network import IntegerNetwork
 
         return _integer(IntegerNetwork.load(path), images)
     if path.suffix == ".onnx":
@@ -80,8 +80,8 @@ def _evaluate(path: Path, images: Any, data: Any, integer: bool, model: str | No
 
         graph, weights = read_onnx(path)
     else:
+        from asq_sw.graph.models import build
         from asq_sw.interop.weights import read_weights
-        from asq_sw.models import build
 
         if model is None:
             raise InputError(f"{path}: holds weights alone, expected --model to say of which network")

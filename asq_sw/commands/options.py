@@ -12,8 +12,8 @@ import click
 from asq_sw.formats import ENCODINGS, GRIDS, WeightFormat
 
 if TYPE_CHECKING:
-    from hw.design import UnitSpec
-    from hw.tile import TileSpec
+    from hw.units.tile import TileSpec
+    from hw.units.unit import UnitSpec
 
 
 class _Numbers(click.ParamType):
@@ -78,11 +78,11 @@ TILE_OPTIONS: dict[str, dict[str, Any]] = {
     "enable": {"is_flag": True, "help": "Tile: a clock enable, en: registers hold where it is 0."},
     "reset": {"is_flag": True, "help": "Tile: a synchronous reset of the accumulators, rst."},
 }
-"""Field of :class:`hw.tile.TileSpec` -> attributes of its option."""
+"""Field of :class:`hw.units.tile.TileSpec` -> attributes of its option."""
 
 
 def tile_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of :data:`hw.tile.CHOICES`, as one dict ``tile`` of those that are given."""
+    """Give a command the options of :data:`hw.units.tile.CHOICES`, as one dict ``tile`` of those that are given."""
 
     @wraps(command)
     def wrapped(**arguments: Any) -> Any:
@@ -105,7 +105,7 @@ def unit_of(spec: UnitSpec, tile: dict[str, Any]) -> UnitSpec | TileSpec:
     InputError
         For a value that the tile does not take.
     """
-    from hw.tile import TileSpec
+    from hw.units.tile import TileSpec
 
     if spec.unit == "tile":
         return replace(TileSpec.from_unit(spec), **tile)

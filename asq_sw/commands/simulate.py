@@ -51,7 +51,7 @@ from asq_sw.formats import GRIDS
 @click.option(
     "--zeros",
     type=click.Path(),
-    help="JSON of python -m sim.sparsity: MACs cost what they do with such zeros.",
+    help="JSON of python -m sim.studies.sparsity: MACs cost what they do with such zeros.",
 )
 @click.option("--gated", is_flag=True, help="With --zeros: zero activations leave an element as it is.")
 @click.option("--config", type=click.Path(), help="TOML file of the machine; options override it.")
@@ -104,7 +104,7 @@ def command(
     chosen = int(fidelity) if fidelity else (2 if detailed else 1)
     shares = None
     if zeros is not None:
-        from sim.sparsity import read_shares
+        from sim.studies.sparsity import read_shares
 
         shares = read_shares(zeros)
     result = simulate(network, accelerator, batch, chosen, trace, shares, gated)
@@ -118,7 +118,7 @@ def command(
 
 def _scalesim(network: str, cfg: str, csv_dir: str | None, json_path: str | None, traces: bool) -> None:
     from asq_sw.files import write_text
-    from sim import scalesim
+    from sim.scalesim import drop_in as scalesim
 
     result = scalesim.simulate(network, cfg, csv_dir, memory=True, traces=traces)
     if json_path is not None:

@@ -16,11 +16,11 @@ from asq_sw.formats import WeightFormat
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from hw.design import UnitSpec
     from hw.synth.fpga import FpgaCost
-    from hw.synth.library import Library
+    from hw.synth.libraries.library import Library
     from hw.synth.measure import UnitCost
-    from hw.tile import TileSpec
+    from hw.units.tile import TileSpec
+    from hw.units.unit import UnitSpec
 
 NODES = ("nangate45", "sky130hd", "asap7")
 
@@ -110,7 +110,7 @@ def command(
     if sweep and (clock_ns or parts or netlist):
         raise click.UsageError("--sweep is given with --clock-ns, --parts or --netlist, expected it alone")
     periods = _periods(sweep) if sweep else [clock_ns]
-    from hw.design import UnitSpec
+    from hw.units.unit import UnitSpec
 
     plain = UnitSpec(
         unit,
@@ -133,10 +133,10 @@ def command(
                 routed = measure_fpga(spec, fpga, multipliers=not no_multipliers)
                 record, table = routed.to_json(), lambda: _fpga_table(routed)
             else:
-                from hw.synth import library as libraries
+                from hw.synth.activity.operands import from_files
+                from hw.synth.libraries import library as libraries
                 from hw.synth.measure import read_liberty
-                from hw.synth.operands import from_files
-                from hw.synth.sweep import Task, measure_all
+                from hw.synth.parallel import Task, measure_all
 
                 library = read_liberty(liberty) if liberty else libraries.load(node or NODES[0])
                 operands = None
@@ -177,7 +177,7 @@ def _periods(text: str) -> list[float | None]:
 def _write_netlist(spec: UnitSpec | TileSpec, library: Library, cost: UnitCost, path: str) -> None:
     from asq_sw.files import write_text
     from hw.synth.measure import synthesize_unit
-    from hw.synth.netlist import to_verilog
+    from hw.synth.netlists.netlist import to_verilog
 
     mapped = synthesize_unit(spec, library, cost.clock_ns, cost.wires)
     write_text(path, to_verilog(mapped.netlist, spec.name))

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from asq_sw.models import MODELS
+from asq_sw.graph.models import MODELS
 
 
 def parse_layers(values: tuple[str, ...]) -> dict[str, dict[str, Any]]:
@@ -107,9 +107,9 @@ def command(
     **fields: Any,
 ) -> None:
     from asq_sw.data import DIGITS, load
+    from asq_sw.graph.models import build
     from asq_sw.interop.weights import read_weights
-    from asq_sw.methods import multipliers
-    from asq_sw.models import build
+    from asq_sw.quantizers.methods import multipliers
     from asq_sw.train import Recipe, Trainer
 
     if no_augment:

@@ -70,8 +70,8 @@ def command(
     output: str,
 ) -> None:
     from asq_sw.files import write_text
-    from hw.design import SHAPED_UNITS, UnitSpec
-    from hw.emit import unit_verilog
+    from hw.rtl.verilog import unit_verilog
+    from hw.units.unit import SHAPED_UNITS, UnitSpec
 
     side = ARRAY_SIDE if unit in SHAPED_UNITS else 1
     plain = UnitSpec(
@@ -88,8 +88,8 @@ def command(
     )
     spec = unit_of(plain, tile)
     if corrections is not None:
-        from hw.contract import text
-        from hw.tile import TileSpec
+        from hw.units.contract import text
+        from hw.units.tile import TileSpec
 
         if not isinstance(spec, TileSpec):
             raise click.UsageError(f"--corrections is given for unit {unit}, expected unit tile")

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from asq_sw.errors import InputError
 from asq_sw.files import replacing
-from asq_sw.graph import Graph, Node
+from asq_sw.graph.graph import Graph, Node
 
 Params = dict[str, NDArray[Any]]
 

@@ -2,7 +2,7 @@
 
 Feature maps are (N, H, W, C), weights (out, in // groups, height, width) as in PyTorch. No column matrix is
 made: each image is copied, with its zero padding, into a scratch of blocks of 16 channels that stays in the
-second-level cache, and :mod:`asq_sw.nn.microkernels` reads that. Columns of a strided layer are interleaved
+second-level cache, and :mod:`asq_sw.kernels.float32` reads that. Columns of a strided layer are interleaved
 there (all multiples of the stride first), so that neighbouring outputs read neighbouring pixels for every
 stride. A layer of fewer than 16 input channels (the first one) folds the window's columns into the channels.
 
@@ -24,9 +24,9 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from asq_sw.kernels.aligned import aligned
+from asq_sw.kernels.float32 import LANES, copy, make_convolve, make_correlate
 from asq_sw.nn import depthwise, reference
-from asq_sw.nn.memory import aligned
-from asq_sw.nn.microkernels import LANES, copy, make_convolve, make_correlate
 
 Array = NDArray[Any]
 

@@ -1,9 +1,9 @@
 """A layer of the integer network in bytes: quantize, convolve, requantize, image by image in the cache.
 
 Codes, and with the sqrt(2) grids their table entries beside them, are laid out as unsigned bytes, one image at a
-time, in a scratch with the zero padding around it; :mod:`asq_sw.nn.int8_microkernels` multiplies eight or sixteen
+time, in a scratch with the zero padding around it; :mod:`asq_sw.kernels.int8` multiplies eight or sixteen
 output pixels by sixteen or 32 filters at once, sums in int32; the sums are requantized while they are still in the
-cache. Nothing is rounded, so the result is that of :mod:`asq_sw.integer`'s float products, bit for bit.
+cache. Nothing is rounded, so the result is that of :mod:`asq_sw.integer.network`'s float products, bit for bit.
 
 Signed operands are stored 128 higher, and 128 times the sum of a filter's weights is taken from its sums.
 
@@ -19,8 +19,8 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from asq_sw.nn.convolution import Window
-from asq_sw.nn.int8_microkernels import (
+from asq_sw.kernels.aligned import LINE, aligned
+from asq_sw.kernels.int8 import (
     DEPTH,
     LANES,
     ROWS,
@@ -30,7 +30,7 @@ from asq_sw.nn.int8_microkernels import (
     release,
     tile_configuration,
 )
-from asq_sw.nn.memory import LINE, aligned
+from asq_sw.nn.convolution import Window
 
 Array = NDArray[Any]
 _products_1, _products_2 = make_products(1), make_products(2)
@@ -332,7 +332,7 @@ class Int8Convolution:
         shift: Array, beta: Array, beta_bits: int, other: Array | None, other_shift: int, low: int, high: int,
         out: Array, totals: Array | None = None,
     ) -> None:  # fmt: skip
-        """The layer's wide output; the numbers are :mod:`asq_sw.integer`'s.
+        """The layer's wide output; the numbers are :mod:`asq_sw.integer.network`'s.
 
         Parameters
         ----------

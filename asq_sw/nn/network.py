@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asq_sw.errors import InputError
-from asq_sw.graph import Graph, Node
+from asq_sw.graph.graph import Graph, Node
+from asq_sw.kernels.aligned import LINE, from_line
 from asq_sw.nn import pooling
 from asq_sw.nn.convolution import Convolution, Window
-from asq_sw.nn.memory import LINE, from_line
 from asq_sw.nn.normalization import NO_LIMIT, RELU, RELU6, BatchNorm
 from asq_sw.nn.plan import Step, plan
 from asq_sw.nn.rounded import RoundedProducts

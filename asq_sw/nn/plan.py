@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from asq_sw.graph import Graph, Node
+from asq_sw.graph.graph import Graph, Node
 
 
 @dataclass

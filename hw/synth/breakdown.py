@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hw.design import UnitSpec
-from hw.emit import run_yosys, to_rtlil
-from hw.synth import flow
-from hw.synth.library import Library
+from hw.rtl.verilog import run_yosys, to_rtlil
+from hw.synth.libraries.library import Library
+from hw.synth.mapping import flow
 from hw.synth.measure import default_clock_ns, synthesize_unit
-from hw.tile import TileSpec
+from hw.units.tile import TileSpec
+from hw.units.unit import UnitSpec
 
 # By the type of a word-level cell, else by the name of the signal that it drives (first match).
 _BY_TYPE = {

@@ -18,12 +18,12 @@ from typing import Any
 
 from asq_sw.errors import InputError
 from asq_sw.provenance import versions
-from hw.design import UnitSpec
-from hw.emit import run_yosys, to_rtlil
-from hw.synth import cache
-from hw.synth.flow import TOP
+from hw.rtl.verilog import run_yosys, to_rtlil
+from hw.synth.mapping import cache
+from hw.synth.mapping.flow import TOP
 from hw.synth.measure import tile_fields
-from hw.tile import TileSpec, meant
+from hw.units.tile import TileSpec, meant
+from hw.units.unit import UnitSpec
 
 
 @dataclass(frozen=True)

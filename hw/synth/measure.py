@@ -9,18 +9,18 @@ from typing import Any
 
 from asq_sw.errors import InputError
 from asq_sw.provenance import versions
-from hw.design import UnitSpec
-from hw.emit import to_rtlil
-from hw.synth import library as libraries
-from hw.synth.activity import LANES_PER_WORD, simulate
-from hw.synth.flow import TOP, Mapped, synthesize
-from hw.synth.glitches import delayed
-from hw.synth.library import Library
-from hw.synth.operands import LANES, Operands, Stimulus, gaussian, stimulus
+from hw.rtl.verilog import to_rtlil
+from hw.synth.activity.glitches import delayed
+from hw.synth.activity.operands import LANES, Operands, Stimulus, gaussian, stimulus
+from hw.synth.activity.program import compile_netlist
+from hw.synth.activity.toggles import LANES_PER_WORD, simulate
+from hw.synth.libraries import library as libraries
+from hw.synth.libraries.library import Library
+from hw.synth.mapping.flow import TOP, Mapped, synthesize
 from hw.synth.power import Power, estimate, leakage_nw
-from hw.synth.program import compile_netlist
 from hw.synth.timing import typical_slew
-from hw.tile import Column, TileSpec, meant
+from hw.units.tile import Column, TileSpec, meant
+from hw.units.unit import UnitSpec
 
 DEFAULT_CLOCK_NS = {"nangate45": 2.0, "sky130hd": 7.5, "asap7": 1.8}
 """Clock period by node: 500 MHz at 45 nm, and as many gate delays (about 90 FO4) at the other nodes."""
@@ -206,12 +206,12 @@ def measure(
     clock_ns : float, optional
         Clock period to meet; by default :func:`default_clock_ns`.
     operands : Operands, optional
-        What it multiplies; by default :func:`hw.synth.operands.gaussian`.
+        What it multiplies; by default :func:`hw.synth.activity.operands.gaussian`.
     wires : str
-        Wire model (:mod:`hw.synth.wires`).
+        Wire model (:mod:`hw.synth.netlists.wires`).
     glitches : str
         ``library`` counts glitches with the cells' delays, ``unit`` with equal delays, ``none`` not
-        (:mod:`hw.synth.glitches`).
+        (:mod:`hw.synth.activity.glitches`).
     seed : int
         Of the default operands, and of the places in the matrices that are looked at.
 
@@ -297,7 +297,8 @@ def pareto(tried: dict[str, tuple[float, float]]) -> tuple[tuple[float, float], 
 def read_liberty(paths: tuple[Path, ...]) -> Library:
     """A library from Liberty files, for ``--liberty``; read once, then cached by the files' hashes."""
     from asq_sw.provenance import file_hash
-    from hw.synth import cache, liberty
+    from hw.synth.libraries import liberty
+    from hw.synth.mapping import cache
 
     for path in paths:
         if not path.is_file():

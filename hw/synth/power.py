@@ -8,7 +8,7 @@
   edges; a clock tree's buffers are not part of a unit and not counted;
 * leakage: by the states that were seen (by the library's default where it has no states), times the period.
 
-Data pins are charged as if they moved while the clock is high; :mod:`hw.synth.power_check` holds all of this
+Data pins are charged as if they moved while the clock is high; :mod:`hw.studies.power_check` holds all of this
 against OpenSTA and against the groups of the original libraries (docs/power.md).
 
 Inputs count as nets of the unit: their drivers sit in the neighbour, whose outputs carry no load here.
@@ -21,9 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.synth.activity import Activity
-from hw.synth.library import Table
-from hw.synth.netlist import ZERO, Instance, Netlist
+from hw.synth.activity.toggles import Activity
+from hw.synth.libraries.library import Table
+from hw.synth.netlists.netlist import ZERO, Instance, Netlist
 from hw.synth.timing import Timing, typical_slew
 
 

@@ -1,7 +1,7 @@
 """Static timing of a mapped netlist: arrival times and slews from the cells' delay tables.
 
 Arrivals and slews are propagated per net and edge through all arcs in order, worst case at each net. Loads
-are pin capacitances plus wires (:mod:`hw.synth.wires`). Wire delay itself is not modelled: within a unit
+are pin capacitances plus wires (:mod:`hw.synth.netlists.wires`). Wire delay itself is not modelled: within a unit
 wires are tens of micrometres.
 
 A unit with flip-flops is timed as part of a larger clocked design: its inputs come from flip-flops of the
@@ -19,8 +19,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from asq_sw.errors import InputError
-from hw.synth.library import Arc, Library, Table
-from hw.synth.netlist import ZERO, Instance, Netlist
+from hw.synth.libraries.library import Arc, Library, Table
+from hw.synth.netlists.netlist import ZERO, Instance, Netlist
 
 _SENSES = {"+": 0, "-": 1, "*": 2}
 RISE, FALL = 0, 1

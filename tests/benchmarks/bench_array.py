@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from asq_sw.formats import WeightFormat
-from hw.design import UnitSpec
-from hw.emit import unit_verilog
-from sim.array import ExactArray, run_gemm
+from hw.rtl.verilog import unit_verilog
+from hw.units.unit import UnitSpec
+from sim.exact.array import ExactArray, run_gemm
 
 pytestmark = pytest.mark.benchmark
 SIDE = 32

@@ -12,11 +12,12 @@ import sys
 import time
 from pathlib import Path
 
+import places
 import pytest
 
-from sim.scalesim import simulate
+from sim.scalesim.drop_in import simulate
 
-DATA = Path(__file__).parent.parent / "data" / "scalesim"
+DATA = places.DATA / "scalesim"
 TOPOLOGY = """Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,
 Inc5b_3x3, 7, 7, 3, 3, 192, 384, 1,
 """

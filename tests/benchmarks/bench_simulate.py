@@ -12,8 +12,10 @@ import numba
 import numpy as np
 import pytest
 
-from sim import Accelerator, approximate, dataflow
-from sim.simulate import layer_rows, machine_row
+from sim import Accelerator
+from sim import closed_form as dataflow
+from sim.run import layer_rows, machine_row
+from sim.tiles import approximate
 from sim.workload import Workload, gemm, load
 
 

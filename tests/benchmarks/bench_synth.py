@@ -15,16 +15,16 @@ import numpy as np
 import pytest
 
 from asq_sw.formats import WeightFormat
-from hw.design import UnitSpec
-from hw.emit import to_rtlil
-from hw.synth import glitches
-from hw.synth.activity import simulate
-from hw.synth.flow import synthesize
-from hw.synth.library import load
-from hw.synth.netlist import to_verilog
-from hw.synth.operands import gaussian, stimulus
-from hw.synth.program import compile_netlist
+from hw.rtl.verilog import to_rtlil
+from hw.synth.activity import glitches
+from hw.synth.activity.operands import gaussian, stimulus
+from hw.synth.activity.program import compile_netlist
+from hw.synth.activity.toggles import simulate
+from hw.synth.libraries.library import load
+from hw.synth.mapping.flow import synthesize
+from hw.synth.netlists.netlist import to_verilog
 from hw.synth.timing import analyze
+from hw.units.unit import UnitSpec
 
 pytestmark = pytest.mark.benchmark
 

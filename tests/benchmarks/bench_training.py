@@ -18,15 +18,15 @@ import pytest
 from numba import njit, prange
 
 from asq_sw.data import Batches, Part
-from asq_sw.integer import export
-from asq_sw.methods import choices, quantizers
-from asq_sw.models import build
+from asq_sw.graph.models import build
+from asq_sw.integer.network import export
+from asq_sw.kernels.aligned import aligned
+from asq_sw.kernels.float32 import LANES, make_convolve
 from asq_sw.nn.convolution import Convolution, Window
 from asq_sw.nn.loss import cross_entropy
-from asq_sw.nn.memory import aligned
-from asq_sw.nn.microkernels import LANES, make_convolve
 from asq_sw.nn.network import Network
 from asq_sw.nn.optimizers import Sgd
+from asq_sw.quantizers.methods import choices, quantizers
 
 pytestmark = pytest.mark.benchmark
 BATCH = 128

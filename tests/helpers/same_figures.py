@@ -22,11 +22,11 @@ import numpy as np
 
 from asq_sw.cli import main
 from asq_sw.formats import GRID_RECORDS, GRIDS, WeightFormat
-from hw.design import UnitSpec, variants
-from hw.emit import rtlil_to_verilog, to_rtlil
-from hw.hierarchy import Modules
-from hw.tile import TileSpec
-from hw.variants import names
+from hw.rtl.hierarchy import Modules
+from hw.rtl.verilog import rtlil_to_verilog, to_rtlil
+from hw.units.tile import TileSpec
+from hw.units.unit import UnitSpec, variants
+from hw.units.variants import names
 
 Figures = dict[str, Any]
 SEED = 7
@@ -186,7 +186,7 @@ def training(folder: Path) -> Figures:
 
 def logits(path: Path, images: np.ndarray) -> np.ndarray:
     """Of an exported integer network."""
-    from asq_sw.integer import IntegerNetwork
+    from asq_sw.integer.network import IntegerNetwork
 
     return IntegerNetwork.load(path).forward(images)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim import dataflow
+from sim import closed_form as dataflow
 from sim.workload import Layer
 
 

@@ -13,7 +13,7 @@ from asq_sw.errors import InputError
 from asq_sw.formats import WeightFormat
 from hw.costs import tile_cost, unit_cost
 from sim import Accelerator, simulate
-from sim.memory import dram_pj_per_bit, sram_pj_per_bit
+from sim.cost.memory import dram_pj_per_bit, sram_pj_per_bit
 from sim.workload import Workload, gemm
 
 LAYER_FIELDS = {

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asq_sw.errors import InputError
-from asq_sw.models import MODELS, build
+from asq_sw.graph.models import MODELS, build
 from sim.workload import Layer, Workload, from_graph, gemm, load
 
 

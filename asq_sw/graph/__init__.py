@@ -1,0 +1,1 @@
+"""Networks as graphs: :mod:`asq_sw.graph.graph` (nodes and shapes), :mod:`asq_sw.graph.models` (the built-in ones)."""

@@ -1,0 +1,1 @@
+"""The integer network: the definition of what hardware computes."""

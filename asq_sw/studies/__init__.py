@@ -1,0 +1,1 @@
+"""Commands that make carried tables and docs: ``python -m asq_sw.studies.NAME``."""

@@ -1,0 +1,1 @@
+"""Building blocks of the RTL, and the way out: hierarchy, adders, Yosys, Verilog."""

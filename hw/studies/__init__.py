@@ -1,0 +1,1 @@
+"""Commands that make carried data and docs: ``python -m hw.studies.NAME``."""

@@ -1,0 +1,1 @@
+"""What switches: operands, toggles without and with glitches, on a compiled netlist."""

@@ -1,0 +1,1 @@
+"""Cell libraries: the Liberty reader and the compact tables made from it."""

@@ -1,0 +1,1 @@
+"""From RTL to a mapped, buffered and sized netlist."""

@@ -1,0 +1,1 @@
+"""Mapped netlists and their wires."""

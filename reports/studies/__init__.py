@@ -1,0 +1,1 @@
+"""Commands that make docs: ``python -m reports.studies.NAME``."""

@@ -1,0 +1,1 @@
+"""Energy, area and memory of a machine."""

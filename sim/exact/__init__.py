@@ -1,0 +1,1 @@
+"""Fidelity 3: the array bit by bit and cycle by cycle."""

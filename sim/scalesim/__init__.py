@@ -1,0 +1,1 @@
+"""A drop-in for SCALE-Sim: its machine, its conventions, its reports."""

@@ -1,0 +1,1 @@
+"""Commands that make docs and measure networks: ``python -m sim.studies.NAME``."""

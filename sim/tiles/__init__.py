@@ -1,0 +1,1 @@
+"""Fidelity 2: passes through buffers, DMA, banks, and ASQ's second pass."""

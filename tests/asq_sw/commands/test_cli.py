@@ -1,0 +1,146 @@
+"""The command line as a person meets it: help, one-line errors, exit status."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import places
+import pytest
+
+from asq_sw import console
+from asq_sw.cli import COMMANDS, main
+from asq_sw.errors import InputError
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "asq_sw", *arguments], capture_output=True, text=True)
+
+
+def test_help_lists_every_command_and_imports_none() -> None:
+    code = "import sys; from asq_sw.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code + "assert 'numba' not in sys.modules, 'slow'"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    for name, line in COMMANDS.items():
+        assert name in done.stdout
+        assert line.split()[0] in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert f"asq {command}" in capsys.readouterr().out.partition("Example")[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["simulate", "resnet19"], "resnet18"),
+        (["simulate", "resnet18", "--wbits", "9"], "2"),
+        (["simulate", "missing.csv"], "missing.csv"),
+        (["verilog", "pe", "--wbits", "9", "-o", "-"], "2"),
+        (["verilog", "pe", "--grid", "log", "-o", "-"], "post-paper"),
+        (["report", "--quick", "-o", "/proc/nowhere"], "/proc/nowhere"),
+        (["fly"], "fly"),
+        (["simulate"], "NETWORK"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    printed = capsys.readouterr()
+    assert stop.value.code == 2
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1, printed.err
+    assert printed.err.startswith("asq: error: ")
+    assert words in printed.err
+
+
+def test_module_is_the_command() -> None:
+    done = run("--version")
+    assert (done.returncode, done.stdout.split()[0]) == (0, "asq,")
+
+
+MODULES = {
+    "asq_sw.studies.agreement": (["{}/missing", "--data", "digits"], "missing"),
+    "asq_sw.studies.exponents": (["--weights", "{}/missing.npz"], "missing.npz"),
+    "asq_sw.studies.trained_operands": (
+        ["{}", "--data", "digits", "--layer", "fc", "-o", "{}/o.npz"],
+        "config.json",
+    ),
+    "asq_sw.studies.accuracies": (
+        ["--data", "{}/missing.npz", "--pretrained", "w.npz", "-o", "{}/t"],
+        "missing.npz",
+    ),
+    "hw.studies.orders": (["--grid", "log"], "log"),
+    "hw.studies.search": (["--operands", "{}/damaged.npz", "-o", "{}/tiles.json"], "damaged.npz"),
+    "hw.synth.libraries.liberty": (["{}/damaged.npz", "--node", "n", "-o", "{}/l.json.gz"], "damaged.npz"),
+    "hw.studies.power_check": (["-o", "{}"], "folder"),
+    "hw.studies.unit_costs": (["--node", "45nm"], "nangate45"),
+    "reports.studies.datapath": (["-o", "{}"], "directory"),
+    "sim.studies.fidelity": (["--network", "resnet19", "-o", "{}/f.md"], "resnet18"),
+    "sim.studies.memory_checks": (["--format", "csv"], "--format"),
+    "sim.studies.sparsity": (["{}/damaged.npz", "--data", "digits"], "damaged.npz"),
+}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_that_are_commands_say_what_was_wrong_in_one_line_too(
+    module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, words = MODULES[module]
+    (tmp_path / "damaged.npz").write_text("nothing that anyone reads")
+    with pytest.raises(SystemExit) as stop:
+        console.run(
+            importlib.import_module(module).main,
+            f"python -m {module}",
+            [a.format(tmp_path) for a in arguments],
+        )
+    printed = capsys.readouterr()
+    assert stop.value.code == 2
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1, printed.err
+    assert printed.err.startswith(f"python -m {module}: error: ")
+    assert words in printed.err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["damaged.npz"], "something was left half written"
+
+
+def test_every_module_that_is_a_command_is_run_alike() -> None:
+    root = places.ROOT
+    found = set()
+    for folder in ("asq_sw", "hw", "sim", "reports"):
+        for path in (root / folder).rglob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            name = ".".join(path.relative_to(root).with_suffix("").parts)
+            if '__name__ == "__main__"' in text and not name.endswith(("__main__", "asq_sw.cli")):
+                found.add(name)
+                assert f'run(main, "python -m {name}")' in text
+    assert found - set(MODULES) == {
+        "hw.studies.fpga_table",
+        "hw.studies.published_figures",
+    }  # they take nothing but a path
+
+
+@pytest.mark.parametrize(
+    ("raised", "status"), [(InputError("a: b"), 2), (KeyboardInterrupt(), 130), (None, 0)]
+)
+def test_status_of_a_command(raised: BaseException | None, status: int) -> None:
+    @click.command()
+    def command() -> None:
+        if raised is not None:
+            raise raised
+
+    with pytest.raises(SystemExit) as stop:
+        console.run(command, "x", [])
+    assert stop.value.code == status
