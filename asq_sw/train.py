@@ -25,14 +25,14 @@ from asq_sw.data import MEAN, STD, Batches, Dataset, Part
 from asq_sw.errors import InputError
 from asq_sw.files import writable_folder, write_text
 from asq_sw.graph import models
-from asq_sw.graph.graph import Graph
+from asq_sw.graph.graph import Graph, multipliers
 from asq_sw.interop.weights import read_weights, write_npz
 from asq_sw.nn.loss import cross_entropy, distillation
 from asq_sw.nn.network import Network
 from asq_sw.nn.optimizers import SCHEDULES, Adam, Optimizer, Sgd, factor
 from asq_sw.provenance import provenance
 from asq_sw.quantizers.daq import DaqWeights
-from asq_sw.quantizers.methods import METHODS, choices, multipliers, quantizers
+from asq_sw.quantizers.methods import METHODS, choices, quantizers
 
 Array = NDArray[Any]
 Progress = Callable[[int, int, float], None]

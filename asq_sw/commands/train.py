@@ -107,9 +107,9 @@ def command(
     **fields: Any,
 ) -> None:
     from asq_sw.data import DIGITS, load
+    from asq_sw.graph.graph import multipliers
     from asq_sw.graph.models import build
     from asq_sw.interop.weights import read_weights
-    from asq_sw.quantizers.methods import multipliers
     from asq_sw.train import Recipe, Trainer
 
     if no_augment:

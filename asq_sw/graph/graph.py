@@ -1,8 +1,8 @@
-"""Networks as graphs of layers: the one definition of a layer's shape.
+"""Networks as graphs of layers.
 
-A :class:`Graph` holds :class:`Node` objects in topological order. Training runs it, the integer path exports
-it, and the simulator reads its shapes. Feature maps are (C, H, W); the batch is not part of a graph.
-Parameter names follow PyTorch: node ``layer1.0.conv1`` owns ``layer1.0.conv1.weight``.
+A :class:`Graph` holds :class:`Node` objects in topological order; what an op is stands in :mod:`asq_sw.graph.ops`.
+Training runs it, the integer path exports it, and the simulator reads its shapes. Feature maps are (C, H, W); the
+batch is not part of a graph. Parameter names follow PyTorch: node ``layer1.0.conv1`` owns ``layer1.0.conv1.weight``.
 """
 
 from __future__ import annotations
@@ -13,26 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from asq_sw.errors import InputError
-
-Shape = tuple[int, ...]
-
-# op -> attributes it must have. Shapes of feature maps: (C, H, W), or (C,) after flatten.
-OPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "input": (),
-        "conv": ("out_channels", "kernel", "stride", "padding", "dilation", "groups", "bias"),
-        "linear": ("out_features", "bias"),
-        "bn": (),
-        "relu": (),
-        "relu6": (),
-        "maxpool": ("kernel", "stride", "padding"),
-        "avgpool": ("kernel", "stride", "padding"),
-        "global_avgpool": (),
-        "add": (),
-        "flatten": (),
-        "shortcut_a": ("stride", "out_channels"),  # ResNet's option A: strided slice, zero-padded channels
-    }
-)
+from asq_sw.graph.ops import OPS, Shape
 
 
 @dataclass(frozen=True)
@@ -44,7 +25,7 @@ class Node:
     name : str
         PyTorch's module name where there is one.
     op : str
-        A key of :data:`OPS`.
+        A key of :data:`asq_sw.graph.ops.OPS`.
     inputs : tuple of str
         Names of the nodes it reads.
     attrs : mapping
@@ -77,7 +58,8 @@ class Graph:
     Raises
     ------
     InputError
-        If a node's input is unknown, an attribute is missing or out of range, or shapes do not fit.
+        If an op or a node's input is unknown, inputs are too few or too many, an attribute is missing or out of range,
+        or shapes do not fit.
     """
 
     def __init__(self, name: str, input_shape: Shape, nodes: list[Node]):
@@ -104,86 +86,53 @@ class Graph:
         """Shape of a node's first input."""
         return self.shapes[node.inputs[0]]
 
+    def in_shapes(self, node: Node) -> tuple[Shape, ...]:
+        """Shapes of all that a node reads; the network's input shape for ``input``."""
+        return tuple(self.shapes[source] for source in node.inputs) or (self.input_shape,)
+
+    def parameters(self, node: Node) -> dict[str, Shape]:
+        """Shapes of a node's trainable arrays, by the last part of their names."""
+        return OPS[node.op].parameters(node.attrs, self.in_shapes(node)[0])
+
+    def buffers(self, node: Node) -> dict[str, Shape]:
+        """Shapes of the arrays that training keeps but no gradient reaches, by the last part of their names."""
+        return OPS[node.op].buffers(node.attrs, self.in_shapes(node)[0])
+
+    def macs(self, node: Node) -> int:
+        """Multiply-accumulates by weights for one image."""
+        return OPS[node.op].macs(node.attrs, self.in_shapes(node)[0], self.shapes[node.name])
+
     def _shape(self, node: Node) -> Shape:
         where = f"{self.name}: layer {node.name}"
         if node.op not in OPS:
             raise InputError(f"{where} has op {node.op!r}, expected one of {', '.join(OPS)}")
-        for key in OPS[node.op]:
+        op = OPS[node.op]
+        for key in op.attributes:
             if key not in node.attrs:
                 raise InputError(f"{where} ({node.op}) lacks the attribute {key}")
-        if node.op == "input":
-            return self.input_shape
         for source in node.inputs:
             if source not in self.shapes:
                 raise InputError(f"{where} reads {source!r}, expected an earlier layer's name")
-        if not node.inputs:
-            raise InputError(f"{where} reads nothing, expected at least one input")
-        shape = self.shapes[node.inputs[0]]
-        if node.op in ("bn", "relu", "relu6"):
-            return shape
-        if node.op == "add":
-            if any(self.shapes[s] != shape for s in node.inputs):
-                raise InputError(
-                    f"{where} adds shapes {[self.shapes[s] for s in node.inputs]}, expected equal shapes"
-                )
-            return shape
-        if node.op == "flatten":
-            size = 1
-            for n in shape:
-                size *= n
-            return (size,)
-        if node.op == "linear":
-            if len(shape) != 1:
-                raise InputError(f"{where} reads shape {shape}, expected a flat (C,) input")
-            return (_positive(where, "out_features", node["out_features"]),)
-        if len(shape) != 3:
-            raise InputError(f"{where} reads shape {shape}, expected (C, H, W)")
-        channels, height, width = shape
-        if node.op == "global_avgpool":
-            return (channels, 1, 1)
-        if node.op == "shortcut_a":
-            stride = _positive(where, "stride", node["stride"])
-            out = _positive(where, "out_channels", node["out_channels"])
-            if out < channels:
-                raise InputError(f"{where} has out_channels {out}, expected at least its input's {channels}")
-            return (out, -(-height // stride), -(-width // stride))
-        rows, columns = window_output((height, width), node, where)
-        if node.op != "conv":
-            return (channels, rows, columns)
-        out = _positive(where, "out_channels", node["out_channels"])
-        groups = _positive(where, "groups", node["groups"])
-        if channels % groups or out % groups:
-            raise InputError(
-                f"{where} has groups {groups}, expected a divisor of {channels} and {out} channels"
-            )
-        return (out, rows, columns)
+        count, most = len(node.inputs), op.most_inputs
+        if count < op.least_inputs or (most is not None and count > most):
+            words = f"{op.least_inputs}" if op.least_inputs == most else f"at least {op.least_inputs}"
+            raise InputError(f"{where} ({node.op}) reads {count} layers, expected {words}")
+        return op.shape(where, node.attrs, self.in_shapes(node))
 
 
-def window_output(size: tuple[int, int], node: Node, where: str = "") -> tuple[int, int]:
-    """Output (height, width) of a window: ``(n + pads - dilation*(k-1) - 1) // stride + 1`` on each axis."""
-    kernel, stride = node["kernel"], node["stride"]
-    top, left, bottom, right = node["padding"]
-    dilation = node.attrs.get("dilation", (1, 1))
-    out = []
-    for axis, (n, pads) in enumerate(zip(size, (top + bottom, left + right), strict=True)):
-        k = _positive(where, "kernel", kernel[axis])
-        s = _positive(where, "stride", stride[axis])
-        d = _positive(where, "dilation", dilation[axis])
-        if min(top, left, bottom, right) < 0:
-            raise InputError(f"{where} has padding {node['padding']}, expected no negative number")
-        span = n + pads - d * (k - 1) - 1
-        if span < 0:
-            raise InputError(
-                f"{where} has a {k}-wide window on a padded input of {n + pads}, expected it to fit"
-            )
-        out.append(span // s + 1)
-    return out[0], out[1]
+def nonnegative(graph: Graph) -> set[str]:
+    """Names of the nodes whose outputs cannot be below zero."""
+    result: set[str] = set()
+    for node in graph:
+        sign = OPS[node.op].sign
+        if sign == "makes" or (sign == "passes" and all(source in result for source in node.inputs)):
+            result.add(node.name)
+    return result
 
 
-def _positive(where: str, key: str, value: Any) -> int:
-    if isinstance(value, bool) or int(value) != value or value < 1:
-        raise InputError(f"{where} has {key} {value!r}, expected a whole number of at least 1")
-    return int(value)
+def multipliers(graph: Graph) -> list[Node]:
+    """The layers that multiply by weights, in order."""
+    return [node for node in graph if OPS[node.op].weighted]
 
 
 class Builder:

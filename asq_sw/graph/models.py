@@ -12,7 +12,8 @@ from collections.abc import Callable
 from functools import partial
 
 from asq_sw.errors import InputError
-from asq_sw.graph.graph import Builder, Graph, Shape
+from asq_sw.graph.graph import Builder, Graph
+from asq_sw.graph.ops import Shape
 
 IMAGENET = (3, 224, 224)
 CIFAR = (3, 32, 32)

@@ -40,11 +40,12 @@ from asq_sw.interop.weights import read_weights, write_npz
 from asq_sw.nn import pooling
 from asq_sw.nn.convolution import Convolution, Window
 from asq_sw.nn.int8 import Int8Convolution, channel_sums
-from asq_sw.nn.network import LayerQuantizers, Network
+from asq_sw.nn.network import Network
 from asq_sw.nn.normalization import EPSILON
 from asq_sw.nn.plan import Step, plan, readers
 from asq_sw.quantizers import Asq
 from asq_sw.quantizers.affine import AffineQuantizer
+from asq_sw.quantizers.layer import LayerQuantizers
 
 Array = NDArray[Any]
 

@@ -21,6 +21,8 @@ Array = NDArray[Any]
 EPSILON = 1e-5
 MOMENTUM = 0.1
 NO_LIMIT, RELU, RELU6 = 0, 1, 2
+LIMITS = {"relu": RELU, "relu6": RELU6}
+"""What the kernels call an op that can stand behind a batch normalization."""
 _SAMPLES = 4  # a partial sum each
 
 

@@ -1,18 +1,18 @@
 """The order in which a graph's nodes run, with batch normalization taking in what follows it.
 
-A batch normalization runs the residual sum and the ReLU behind it in its own passes, where nothing else reads
-what lies between. Training and the integer network run by the same plan.
+A batch normalization (an op that :mod:`asq_sw.graph.ops` says takes in) runs the residual sum and the ReLU behind it
+in its own passes, where nothing else reads what lies between. Training and the integer network run by the same plan.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from asq_sw.graph.graph import Graph, Node
+from asq_sw.graph.ops import OPS
 
 
-@dataclass
+@dataclass(frozen=True)
 class Step:
     """One node, or a batch normalization with the sum and the ReLU behind it.
 
@@ -24,19 +24,13 @@ class Step:
     output : str
         Name of the last node that it stands for.
     relu : str or None
-        ``relu`` or ``relu6`` where a batch normalization ends with one.
-    run : object
-        What executes it.
-    saved : dict
-        What a forward pass keeps for the backward one.
+        The op (``relu`` or ``relu6``) that a batch normalization ends with, if any.
     """
 
     node: Node
     inputs: tuple[str, ...]
     output: str
     relu: str | None = None
-    run: Any = None
-    saved: dict[str, Any] = field(default_factory=dict)
 
 
 def readers(graph: Graph) -> dict[str, list[Node]]:
@@ -52,32 +46,28 @@ def plan(graph: Graph) -> list[Step]:
     """The steps, in order."""
     read_by = readers(graph)
 
-    def sole_reader(name: str, ops: tuple[str, ...]) -> Node | None:
+    def sole_reader(name: str, taken_in: str) -> Node | None:
         nodes = read_by[name]
-        return nodes[0] if len(nodes) == 1 and nodes[0].op in ops else None
+        return nodes[0] if len(nodes) == 1 and OPS[nodes[0].op].taken_in == taken_in else None
 
     steps: list[Step] = []
     done: set[str] = set()
     made = {"input"}
     for node in graph:
-        if node.op == "input" or node.name in done:
+        if not node.inputs or node.name in done:
             continue
-        step = Step(node, node.inputs, node.name)
-        if node.op == "bn":
-            last, other = node, None
-            total = sole_reader(node.name, ("add",))
+        inputs, last, relu = node.inputs, node, None
+        if OPS[node.op].takes_in:
+            total = sole_reader(node.name, "sum")
             if total is not None and len(total.inputs) == 2 and total.inputs[0] != total.inputs[1]:
-                rest = total.inputs[total.inputs[0] == node.name]
-                if rest in made:  # the sum can run here: what it adds is there already
-                    last, other = total, rest
-            relu = sole_reader(last.name, ("relu", "relu6"))
-            if other is not None:
-                done.add(last.name)
-                step.inputs = (*node.inputs, other)
-            if relu:
-                done.add(relu.name)
-                step.relu = relu.op
-            step.output = (relu or last).name
-        made.add(step.output)
-        steps.append(step)
+                other = total.inputs[total.inputs[0] == node.name]
+                if other in made:  # the sum can run here: what it adds is there already
+                    inputs, last = (*node.inputs, other), total
+                    done.add(total.name)
+            clamp = sole_reader(last.name, "clamp")
+            if clamp is not None:
+                last, relu = clamp, clamp.op
+                done.add(clamp.name)
+        steps.append(Step(node, inputs, last.name, relu))
+        made.add(last.name)
     return steps

@@ -10,17 +10,15 @@ Cost: the layer's MACs twice, and a pass over its input.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
 from asq_sw.errors import InputError
-
-if TYPE_CHECKING:
-    from asq_sw.nn.convolution import Convolution
-    from asq_sw.nn.network import LayerQuantizers
+from asq_sw.quantizers.layer import LayerQuantizers
 
 Array = NDArray[Any]
 
@@ -77,14 +75,12 @@ class RoundedProducts:
 
     Parameters
     ----------
-    convolution : Convolution or None
-    op : str
-        ``conv`` or ``linear``.
+    product : callable
+        Writes the layer's output in full precision: ``product(x, w, out)``.
     """
 
-    def __init__(self, convolution: Convolution | None, op: str):
-        self.convolution = convolution
-        self.op = op
+    def __init__(self, product: Callable[[Array, Array, Array], None]):
+        self.product = product
         self._memory: dict[str, Array] = {}
 
     def forward(self, pair: LayerQuantizers, x_hat: Array, w_hat: Array, out: Array) -> None:
@@ -101,16 +97,13 @@ class RoundedProducts:
         x_odd = odd_operand(
             pair.weight.format, pair.activation.format, scale, x_hat, self._buffer("x", x_hat)
         )
-        if self.op == "linear":
-            np.matmul(x_hat, even.T, out=out)
-            out += x_odd @ odd.T
-            return
-        assert self.convolution is not None
-        self.convolution.forward(x_hat, even, out)
-        out += self.convolution.forward(x_odd, odd, self._buffer("y", out))
+        self.product(x_hat, even, out)
+        of_odd = self._buffer("y", out)
+        self.product(x_odd, odd, of_odd)
+        out += of_odd
 
     def _buffer(self, name: str, like: Array) -> Array:
-        held = self._memory.get(name)
-        if held is None or held.shape != like.shape or held.dtype != like.dtype:
-            held = self._memory[name] = np.empty_like(like)
-        return held
+        memory = self._memory.get(name)
+        if memory is None or memory.shape != like.shape or memory.dtype != like.dtype:
+            memory = self._memory[name] = np.empty_like(like)
+        return memory

@@ -12,8 +12,7 @@ from typing import Any
 
 from asq_sw.errors import InputError
 from asq_sw.formats import WeightFormat
-from asq_sw.graph.graph import Graph, Node
-from asq_sw.nn.network import LayerQuantizers
+from asq_sw.graph.graph import Graph, multipliers, nonnegative
 from asq_sw.quantizers import (
     ActivationQuantizer,
     Asq,
@@ -28,6 +27,7 @@ from asq_sw.quantizers import (
     WeightQuantizer,
 )
 from asq_sw.quantizers.grid import STARTS
+from asq_sw.quantizers.layer import LayerQuantizers
 
 _GRIDS = {
     "post": "post",
@@ -70,22 +70,6 @@ class LayerChoice:
     method: str
     wbits: int
     abits: int
-
-
-def nonnegative(graph: Graph) -> set[str]:
-    """Names of the nodes whose outputs cannot be below zero."""
-    result: set[str] = set()
-    passing = ("maxpool", "avgpool", "global_avgpool", "flatten", "add", "shortcut_a")
-    for node in graph:
-        passes = node.op in passing and all(source in result for source in node.inputs)
-        if passes or node.op in ("relu", "relu6"):
-            result.add(node.name)
-    return result
-
-
-def multipliers(graph: Graph) -> list[Node]:
-    """The convolution and linear layers, in order."""
-    return [node for node in graph if node.op in ("conv", "linear")]
 
 
 def choices(

@@ -471,6 +471,7 @@ def costs() -> list[Row]:
 def accuracies(weights: str, images: str, limit: int | None = None) -> list[Row]:
     """Percent right of ResNet-20 with its weights rounded, nothing trained, all layers but the first and the last."""
     from asq_sw.data import MEAN, STD, load
+    from asq_sw.graph.graph import multipliers
     from asq_sw.graph.models import build
     from asq_sw.interop.weights import read_weights
     from asq_sw.nn.network import Network
@@ -503,7 +504,7 @@ def accuracies(weights: str, images: str, limit: int | None = None) -> list[Row]
     ]
     three = [gs.uniform(3), gs.post(3), gs.of_slots("{0 2 4}", (0, 2, 4)), gs.of_slots("{0 2 5}", (0, 2, 5))]
     four = [gs.uniform(4), gs.post(4), gs.fp4(), gs.nf4(), gs.of_slots("post-gap", POST_GAP)]
-    inner = [n.name for n in network.graph if n.op in ("conv", "linear")][1:-1]
+    inner = [n.name for n in multipliers(network.graph)][1:-1]
     for bits, grids, scales in ((3, three, ("channel", "layer")), (4, four, ("channel", "layer"))):
         for scale in scales:
             for grid in grids:

@@ -10,9 +10,10 @@ from asq_sw.errors import InputError
 from asq_sw.graph.graph import Builder, Graph
 from asq_sw.graph.models import build
 from asq_sw.nn.loss import cross_entropy
-from asq_sw.nn.network import LayerQuantizers, Network
+from asq_sw.nn.network import Network
 from asq_sw.nn.normalization import RELU, BatchNorm
 from asq_sw.quantizers import Asq, Post
+from asq_sw.quantizers.layer import LayerQuantizers
 from asq_sw.quantizers.methods import choices, quantizers
 
 
