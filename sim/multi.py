@@ -18,7 +18,7 @@ import numpy as np
 
 from sim import closed_form as dataflow
 from sim.accelerator import Accelerator
-from sim.workload import Layer, Workload
+from sim.workload import KINDS, Layer, Workload
 
 if TYPE_CHECKING:
     from sim.run import LayerResult
@@ -51,11 +51,11 @@ def shares(layer: Layer, arrays: int) -> list[Layer]:
                 out_c=layer.out_c // layer.groups * groups,
             )
         )
-    elif not layer.is_mac:
+    elif layer.is_mac:
+        found.append(replace(layer, out_c=-(-layer.out_c // arrays)))
+    elif KINDS[layer.kind].channels_apart:
         channels = -(-layer.in_c // arrays)
         found.append(replace(layer, in_c=channels, out_c=channels))
-    else:
-        found.append(replace(layer, out_c=-(-layer.out_c // arrays)))
     if layer.out_h > 1:
         rows = -(-layer.out_h // arrays)
         height = (rows - 1) * layer.stride[0] + layer.dilation[0] * (layer.kernel[0] - 1) + 1

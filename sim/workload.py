@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 
 from asq_sw.errors import InputError
 from asq_sw.graph import models
-from asq_sw.graph.graph import Graph, Node
+from asq_sw.graph.graph import Graph
+from asq_sw.graph.ops import OPS, Work
 
-MAC_KINDS = ("conv", "depthwise", "fc", "gemm")
-OTHER_KINDS = ("pool", "add")
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of layer.
+
+    Attributes
+    ----------
+    macs : bool
+        Whether it runs on the array; else on the vector unit.
+    channels_apart : bool
+        Whether each channel of the output can be computed on another array.
+    """
+
+    macs: bool
+    channels_apart: bool = True
+
+
+KINDS = {
+    "conv": Kind(macs=True),
+    "depthwise": Kind(macs=True),
+    "fc": Kind(macs=True),
+    "gemm": Kind(macs=True),
+    "pool": Kind(macs=False),
+    "add": Kind(macs=False),
+}
 
 
 @dataclass(frozen=True)
@@ -25,7 +48,7 @@ class Layer:
     Attributes
     ----------
     name, kind : str
-        ``kind``: conv, depthwise (groups = in_c = out_c), fc, gemm; or pool, add, which do no products.
+        ``kind``: of :data:`KINDS`; conv, depthwise (groups = in_c = out_c), fc, gemm; or one that does no products.
     in_h, in_w, in_c : int
         Input map, without padding. A GEMM of m rows has ``in_h = m``, ``in_w = 1``.
     out_c : int
@@ -37,6 +60,8 @@ class Layer:
     groups, batch : int
     inputs : int
         Maps of this shape that are read (2 for a residual add).
+    passes : int
+        How often the vector unit goes over them, of a layer without products.
     sources : tuple of str
         Layers whose outputs it reads; empty where unknown (a topology file) or for the network's input.
     """
@@ -54,14 +79,13 @@ class Layer:
     groups: int = 1
     batch: int = 1
     inputs: int = 1
+    passes: int = 1
     sources: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         where = f"layer {self.name}"
-        if self.kind not in MAC_KINDS + OTHER_KINDS:
-            raise InputError(
-                f"{where}: kind is {self.kind!r}, expected one of {', '.join(MAC_KINDS + OTHER_KINDS)}"
-            )
+        if self.kind not in KINDS:
+            raise InputError(f"{where}: kind is {self.kind!r}, expected one of {', '.join(KINDS)}")
         for field in fields(self):
             if field.name in ("name", "kind", "sources"):
                 continue
@@ -99,7 +123,7 @@ class Layer:
     @property
     def is_mac(self) -> bool:
         """Whether the layer runs on the array."""
-        return self.kind in MAC_KINDS
+        return KINDS[self.kind].macs
 
     @property
     def m(self) -> int:
@@ -157,59 +181,39 @@ class Workload:
 
 
 def from_graph(graph: Graph, batch: int = 1) -> Workload:
-    """Layers of a network: the ones with products, pooling and adds (the rest is fused into them)."""
+    """Layers of a network: those whose op is work of its own (the rest is fused into them).
+
+    Raises
+    ------
+    InputError
+        For an op that has no price: :mod:`asq_sw.graph.ops` knows neither its work nor where it is fused.
+    """
     layers: list[Layer] = []
     # Node -> the simulated layer whose output it carries on (normalization, ReLU and reshapes are fused away).
     producer: dict[str, str] = {}
     for node in graph:
-        layer = _layer(graph, node, batch)
-        if layer is None:
-            if node.inputs and node.inputs[0] in producer:
-                producer[node.name] = producer[node.inputs[0]]
-            continue
+        op = OPS[node.op]
+        if not op.priced:
+            priced = ", ".join(name for name, known in OPS.items() if known.priced)
+            raise InputError(
+                f"network {graph.name}: layer {node.name} is a {node.op}, which the simulator cannot price, "
+                f"expected one of {priced}"
+            )
         sources = tuple(producer[source] for source in node.inputs if source in producer)
-        layers.append(replace(layer, sources=sources))
-        producer[node.name] = layer.name
+        if op.work is not None:
+            layers.append(_layer(node.name, op.work(node.attrs, graph.in_shapes(node)), batch, sources))
+            producer[node.name] = node.name
+        elif sources:
+            producer[node.name] = sources[0]
     return Workload(graph.name, tuple(layers))
 
 
-def _layer(graph: Graph, node: Node, batch: int) -> Layer | None:
-    if node.op == "linear":
-        (features,) = graph.in_shape(node)
-        return Layer(node.name, "fc", 1, 1, features, node["out_features"], batch=batch)
-    if node.op == "conv":
-        channels, height, width = graph.in_shape(node)
-        depthwise = node["groups"] > 1 and node["groups"] == channels == node["out_channels"]
-        return Layer(
-            node.name,
-            "depthwise" if depthwise else "conv",
-            height,
-            width,
-            channels,
-            node["out_channels"],
-            node["kernel"],
-            node["stride"],
-            node["padding"],
-            node["dilation"],
-            node["groups"],
-            batch,
-        )
-    if node.op in ("maxpool", "avgpool", "global_avgpool"):
-        channels, height, width = graph.in_shape(node)
-        if node.op == "global_avgpool":
-            window = (height, width)
-            return Layer(node.name, "pool", height, width, channels, channels, window, batch=batch)
-        return Layer(
-            node.name, "pool", height, width, channels, channels,
-            node["kernel"], node["stride"], node["padding"], batch=batch,
-        )  # fmt: skip
-    if node.op == "add":
-        shape = graph.in_shape(node)
-        channels, height, width = shape if len(shape) == 3 else (math.prod(shape), 1, 1)
-        return Layer(
-            node.name, "add", height, width, channels, channels, batch=batch, inputs=len(node.inputs)
-        )
-    return None
+def _layer(name: str, work: Work, batch: int, sources: tuple[str, ...]) -> Layer:
+    channels, height, width = work.in_shape
+    return Layer(
+        name, work.kind, height, width, channels, work.out_channels, work.kernel, work.stride, work.padding,
+        work.dilation, work.groups, batch, work.inputs, work.passes, sources,
+    )  # fmt: skip
 
 
 def gemm(name: str, m: int, n: int, k: int) -> Layer:

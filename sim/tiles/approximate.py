@@ -118,7 +118,7 @@ def _layer_rows(
             not read_skipped[i],
             not write_skipped[i],
             layer.ofmap_elements,
-            layer.ifmap_elements,
+            layer.ifmap_elements * layer.passes,
             psum_bits[i],
             out_bits,
             extra["asq_cycles"],

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asq_sw.errors import InputError
+from asq_sw.graph.graph import Builder
 from asq_sw.graph.models import MODELS, build
+from asq_sw.graph.ops import OPS, Op
 from sim.workload import Layer, Workload, from_graph, gemm, load
 
 
@@ -62,6 +64,34 @@ def test_workloads_have_the_graphs_counts(name: str) -> None:
     for layer in workload.layers:
         shape = graph.shapes[layer.name]
         assert (layer.out_c, layer.out_h, layer.out_w) == (shape if len(shape) == 3 else (*shape, 1, 1))
+
+
+@pytest.mark.parametrize("name", ["resnet20", "mobilenet_v2"])
+def test_layers_read_the_layers_that_their_nodes_are_fused_into(name: str) -> None:
+    graph = build(name)
+    layers = {layer.name: layer for layer in from_graph(graph).layers}
+
+    def made_by(node: str) -> str | None:
+        while node not in layers:
+            if not graph.by_name[node].inputs:
+                return None
+            (node,) = graph.by_name[node].inputs
+        return node
+
+    for layer in layers.values():
+        expected = [made_by(source) for source in graph.by_name[layer.name].inputs]
+        assert layer.sources == tuple(source for source in expected if source is not None)
+
+
+def test_an_op_without_a_price_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(OPS, "sigmoid", Op("sigmoid"))
+    b = Builder((3, 8, 8))
+    b.conv("c", 8, 3)
+    b.node("gate", "sigmoid")
+    with pytest.raises(InputError, match=r"network gated: layer gate is a sigmoid.*cannot price.*conv.*relu"):
+        from_graph(b.graph("gated"))
+    monkeypatch.setitem(OPS, "sigmoid", Op("sigmoid", fused="a table in the requantization"))
+    assert [layer.name for layer in from_graph(b.graph("gated")).layers] == ["c"]
 
 
 def test_kinds() -> None:

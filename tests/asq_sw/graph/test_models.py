@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from asq_sw.errors import InputError
-from asq_sw.graph.graph import Builder, Graph, Node
+from asq_sw.graph.graph import Builder, Graph, Node, multipliers
 from asq_sw.graph.models import MODELS, build
 
 
 def weight_counts(graph: Graph) -> tuple[int, int]:
     """(multiply-accumulates, convolution and linear weights)."""
-    macs = weights = 0
-    for node in graph:
-        if node.op == "conv":
-            out, rows, columns = graph.shapes[node.name]
-            size = out * (graph.in_shape(node)[0] // node["groups"]) * node["kernel"][0] * node["kernel"][1]
-            weights, macs = weights + size, macs + size * rows * columns
-        elif node.op == "linear":
-            size = graph.in_shape(node)[0] * node["out_features"]
-            weights, macs = weights + size, macs + size
-    return macs, weights
+    macs = sum(graph.macs(node) for node in graph)
+    return macs, sum(math.prod(graph.parameters(node)["weight"]) for node in multipliers(graph))
 
 
 # Multiply-accumulates of torchvision's models at 224 x 224 (its documentation rounds them to GFLOPS: 1.81,

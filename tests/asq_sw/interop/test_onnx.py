@@ -20,19 +20,8 @@ def parameters(graph: Graph, seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     params: dict[str, np.ndarray] = {}
     for node in graph:
-        if node.op == "conv":
-            shape = (node["out_channels"], graph.in_shape(node)[0] // node["groups"], *node["kernel"])
-            params[f"{node.name}.weight"] = rng.normal(size=shape).astype(np.float32)
-        elif node.op == "linear":
-            shape = (node["out_features"], graph.in_shape(node)[0])
-            params[f"{node.name}.weight"] = rng.normal(size=shape).astype(np.float32)
-        elif node.op == "bn":
-            for key in ("weight", "bias", "running_mean", "running_var"):
-                params[f"{node.name}.{key}"] = rng.uniform(0.5, 1.5, graph.shapes[node.name][0]).astype(
-                    np.float32
-                )
-        if node.op in ("conv", "linear") and node["bias"]:
-            params[f"{node.name}.bias"] = rng.normal(size=shape[0]).astype(np.float32)
+        for key, shape in (graph.parameters(node) | graph.buffers(node)).items():
+            params[f"{node.name}.{key}"] = rng.uniform(0.5, 1.5, shape).astype(np.float32)
     return params
 
 
@@ -105,6 +94,18 @@ def test_matmul_and_add_are_one_layer(tmp_path: Path) -> None:
     assert graph.output["bias"]
     np.testing.assert_array_equal(params["fc.weight"], tensors["w"].T)
     np.testing.assert_array_equal(params["fc.bias"], tensors["b"])
+
+
+def test_a_slice_that_nothing_pads_is_refused(tmp_path: Path) -> None:
+    tensors = {
+        "starts": np.array([0, 0]), "ends": np.array([9, 9]), "axes": np.array([2, 3]), "steps": np.array([2, 2])
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("Slice", ["x", *tensors], ["s"], "half"),
+        helper.make_node("Relu", ["s"], ["y"], "r"),
+    ]
+    with pytest.raises(InputError, match=r"r \(Relu\) reads a strided slice, which only Pad can"):
+        read_onnx(save(nodes, tensors, tmp_path / "s.onnx"))
 
 
 def test_bad_files_are_named(tmp_path: Path) -> None:
