@@ -35,6 +35,7 @@ KINDS = {
     "gemm": Kind(macs=True),
     "pool": Kind(macs=False),
     "add": Kind(macs=False),
+    "norm": Kind(macs=False, channels_apart=False),
 }
 
 

@@ -201,6 +201,12 @@ def _shortcut_shape(where: str, attrs: Attrs, inputs: tuple[Shape, ...]) -> Shap
     return (out, -(-height // stride), -(-width // stride))
 
 
+def _layernorm_shape(where: str, attrs: Attrs, inputs: tuple[Shape, ...]) -> Shape:
+    if not 0 < attrs["eps"] < math.inf:
+        raise InputError(f"{where} has eps {attrs['eps']!r}, expected a positive number")
+    return inputs[0]
+
+
 # -- parameters ------------------------------------------------------------------------------------------------
 
 
@@ -254,6 +260,12 @@ def _sum_work(attrs: Attrs, inputs: tuple[Shape, ...]) -> Work:
     return Work("add", shape, shape[0], inputs=len(inputs))
 
 
+def _layernorm_work(attrs: Attrs, inputs: tuple[Shape, ...]) -> Work:
+    """Two passes over the map: the moments of a pixel are known only behind its last channel."""
+    shape = _as_map(inputs[0])
+    return Work("norm", shape, shape[0], passes=2)
+
+
 # -- the records -----------------------------------------------------------------------------------------------
 
 _WINDOW = ("kernel", "stride", "padding")
@@ -281,6 +293,8 @@ OPS: dict[str, Op] = {
             work=_linear_work,
         ),
         Op("bn", parameters=_gain_and_bias, buffers=_running_moments, takes_in=True, fused=_REQUANTIZED),
+        # Over the channels of each pixel
+        Op("layernorm", _layernorm_shape, ("eps",), parameters=_gain_and_bias, work=_layernorm_work),
         Op("relu", sign="makes", taken_in="clamp", fused=_REQUANTIZED),
         Op("relu6", sign="makes", taken_in="clamp", fused=_REQUANTIZED),
         Op("maxpool", _pool_shape, _WINDOW, sign="passes", work=_pool_work),

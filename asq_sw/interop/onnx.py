@@ -294,6 +294,40 @@ def _read_bn(reader: Reader, item: Operator) -> None:
     reader.add_with_parameters(item, "bn", {}, **arrays)
 
 
+def _read_transpose(reader: Reader, item: Operator) -> None:
+    """To channels last and back, as PyTorch wraps a LayerNorm of a map's channels."""
+    order = item.attrs.get("perm")
+    if item.view is None and order == [0, 2, 3, 1]:
+        reader.carry_on(item, CHANNELS_LAST)
+    elif item.view is not None and order == [0, 3, 1, 2]:
+        reader.carry_on(item)
+    else:
+        raise reader.fail(
+            item.proto, f"reorders axes as {order}, expected channels last around a LayerNormalization"
+        )
+
+
+def _read_layernorm(reader: Reader, item: Operator) -> None:
+    axis, rank = item.attrs.get("axis", -1), 1 + len(item.shape)
+    if axis not in (-1, rank - 1) or (rank == 4 and item.view is None):
+        raise reader.fail(
+            item.proto, f"normalizes from axis {axis} of a map {item.shape}, expected the channels alone"
+        )
+    weight = reader.constant(item, 1)
+    bias = reader.constant(item, 2) if reader.given(item, 2) else np.zeros_like(weight)
+    if not weight.shape == bias.shape == item.shape[:1]:
+        raise reader.fail(
+            item.proto,
+            f"has scale {weight.shape} and bias {bias.shape} on {item.shape[0]} channels, expected one of each a channel",
+        )
+    eps = float(
+        str(np.float32(item.attrs.get("epsilon", 1e-5)))
+    )  # float32 in the file: 1e-5, not 9.99999975e-6
+    reader.add_with_parameters(item, "layernorm", {"eps": eps}, weight=weight, bias=bias)
+    if item.view is not None:
+        reader.views[item.proto.output[0]] = item.view
+
+
 def _read_clip(reader: Reader, item: Operator) -> None:
     def end(key: str, index: int) -> float | None:
         if key in item.attrs:
@@ -368,6 +402,8 @@ READERS: dict[str, Callable[[Reader, Operator], None]] = {
     "Conv": _read_conv,
     **dict.fromkeys(("Gemm", "MatMul"), _read_linear),
     "BatchNormalization": _read_bn,
+    "LayerNormalization": _read_layernorm,
+    "Transpose": _read_transpose,
     "Relu": _read_plain("relu"),
     "Clip": _read_clip,
     "MaxPool": _read_pool("maxpool"),
@@ -461,6 +497,20 @@ def _write_linear(writer: Writer, node: Node) -> list[onnx.NodeProto]:
     return writer.make("Gemm", node, *writer.parameters(node), transB=1)
 
 
+def _write_layernorm(writer: Writer, node: Node) -> list[onnx.NodeProto]:
+    """A map's channels are the last axis between two transposes."""
+    name, keys = node.name, writer.parameters(node)
+    attrs = {"axis": -1, "epsilon": node["eps"]}
+    if len(writer.graph.in_shape(node)) == 1:
+        return writer.make("LayerNormalization", node, *keys, **attrs)
+    first, norm = f"{name}.channels_last", f"{name}.normalized"
+    return [
+        helper.make_node("Transpose", list(node.inputs), [first], first, perm=[0, 2, 3, 1]),
+        helper.make_node("LayerNormalization", [first, *keys], [norm], norm, **attrs),
+        helper.make_node("Transpose", [norm], [name], name, perm=[0, 3, 1, 2]),
+    ]
+
+
 def _write_relu6(writer: Writer, node: Node) -> list[onnx.NodeProto]:
     ends = [writer.constant(f"relu6.{key}", value, np.float32) for key, value in (("min", 0.0), ("max", 6.0))]
     return writer.make("Clip", node, *ends)
@@ -500,6 +550,7 @@ WRITERS: dict[str, Callable[[Writer, Node], list[onnx.NodeProto]]] = {
     "conv": _write_conv,
     "linear": _write_linear,
     "bn": _write_plain("BatchNormalization"),
+    "layernorm": _write_layernorm,
     "relu": _write_plain("Relu"),
     "relu6": _write_relu6,
     "maxpool": _write_pool("MaxPool"),

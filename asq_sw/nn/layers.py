@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from asq_sw.nn import pooling
 from asq_sw.nn.layer import Layer, OneInput, Store, samples
+from asq_sw.nn.layer_norm import LayerNorm
 from asq_sw.nn.multiply import Conv, Linear
 from asq_sw.nn.normalization import LIMITS, NO_LIMIT, BatchNorm
 from asq_sw.nn.plan import Step
@@ -142,6 +143,7 @@ LAYERS: dict[str, type[Layer]] = {
     "conv": Conv,
     "linear": Linear,
     "bn": Norm,
+    "layernorm": LayerNorm,
     "relu": Clamp,
     "relu6": Clamp,
     "maxpool": MaxPool,

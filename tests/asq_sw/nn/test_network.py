@@ -33,8 +33,10 @@ def everything() -> Graph:
     b.node("ap", "avgpool", kernel=(2, 2), stride=(1, 1), padding=(0, 0, 0, 0))
     left = b.last
     b.node("twice", "add", left, left)
+    b.node("n0", "layernorm", eps=1e-3)
     b.node("f", "flatten")
     b.linear("l0", 12)
+    b.node("n1", "layernorm", eps=1e-3)
     b.bn("b2")
     b.relu("r2")
     b.linear("l1", 5, bias=False)
