@@ -125,7 +125,7 @@ def test_post_product_by_the_formula(frac_bits: int) -> None:
         assert f.product(a, f.zero_code) == 0
 
 
-@pytest.mark.parametrize(("grid", "bits"), [(g, b) for g, b in ALL if WeightFormat(g, b).shift_and_lut])
+@pytest.mark.parametrize(("grid", "bits"), [(g, b) for g, b in ALL if GRID_RECORDS[g].shifts])
 def test_decompose_rebuilds_the_product(grid: str, bits: int) -> None:
     f = WeightFormat(grid, bits)
     table = f.product_table(3, signed=True)
