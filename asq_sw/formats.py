@@ -464,11 +464,6 @@ class WeightFormat:
         return self.record.kind == "table" or bool(self._odd)
 
     @property
-    def uses_lut(self) -> bool:
-        """Whether the product reads one look-up table beside the activation: sqrt(2) for POST, 1.5 for fp4."""
-        return len(self.lines) == 2
-
-    @property
     def _odd(self) -> list[int]:
         """The odd ``m = M - k`` of the powers."""
         return [self.anchor - k for k in self.exponents if (self.anchor - k) % 2]
@@ -732,7 +727,7 @@ class WeightFormat:
         InputError
             For a grid whose product reads no table, or two.
         """
-        if not self.uses_lut:
+        if len(self.lines) != 2:
             raise InputError(
                 f"grid {self.grid} reads {len(self.lines) - 1} look-up tables, "
                 f"expected {' or '.join(grids(lambda grid: grid.reads_table))}"

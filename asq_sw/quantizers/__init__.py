@@ -10,7 +10,7 @@ from asq_sw.quantizers.base import (
 )
 from asq_sw.quantizers.daq import Daq
 from asq_sw.quantizers.dorefa import Dorefa
-from asq_sw.quantizers.grid import GridWeights
+from asq_sw.quantizers.grid import GridWeights, Post
 from asq_sw.quantizers.lsq import Lsq
 from asq_sw.quantizers.lsq_plus import LsqPlus
 from asq_sw.quantizers.pact import Pact
@@ -27,6 +27,7 @@ __all__ = [
     "Lsq",
     "LsqPlus",
     "Pact",
+    "Post",
     "Qil",
     "Quantizer",
     "WeightQuantizer",

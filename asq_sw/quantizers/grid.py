@@ -229,3 +229,20 @@ class GridWeights(WeightQuantizer):
 
     def _alpha(self, w: Array) -> Array:
         return np.maximum(self.parameters["alpha"], FLOOR)
+
+
+class Post(GridWeights):
+    """POST weights: powers of sqrt(2). :class:`GridWeights` takes every other grid, and exponents of one's own.
+
+    Parameters
+    ----------
+    bits : int
+        2 to 8.
+    paper : bool
+        The formula as printed: one exponent more than ``bits`` bits hold (``post-paper``).
+    frac_bits : int, optional
+        Of the hardware's sqrt(2) table, see :class:`asq_sw.formats.WeightFormat`; the levels do not depend on it.
+    """
+
+    def __init__(self, bits: int, paper: bool = False, frac_bits: int | None = None, **options: Any):
+        super().__init__(WeightFormat("post-paper" if paper else "post", bits, frac_bits), **options)

@@ -22,6 +22,7 @@ from asq_sw.quantizers import (
     Lsq,
     LsqPlus,
     Pact,
+    Post,
     Qil,
 )
 
@@ -112,6 +113,14 @@ def test_grids_take_the_nearest_level(name: str, bits: int) -> None:
     v = w.reshape(6, -1) / alpha[:, None]
     nearest = levels[np.abs(v[..., None] - levels).argmin(axis=-1)]
     np.testing.assert_allclose(w_hat.reshape(6, -1), nearest * alpha[:, None], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("paper", "name"), [(False, "post"), (True, "post-paper")])
+def test_post_is_its_grid(paper: bool, name: str) -> None:
+    w = normal(4, 50)
+    q = Post(4, paper, frac_bits=1)
+    assert q.format == WeightFormat(name, 4, 1)
+    np.testing.assert_array_equal(q.forward(w), grid(name, 4).forward(w))
 
 
 def test_ties_go_towards_zero_on_either_side() -> None:
