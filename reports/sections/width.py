@@ -110,15 +110,14 @@ def share_lines(rows: Sequence[Row], networks: Sequence[str]) -> str:
         return to_svg(figure, "mac-share")
 
 
-def _rounded(row: Row) -> bool:
-    """Whether a network was trained with the products of the smallest tiles, whose tables have F = 0."""
-    return row["rounded"] == "True" and row["frac_bits"] == "0"
+def _as_rounded(row: Row, tile: Row) -> bool:
+    """Whether a network was trained with the products that a tile rounds."""
+    return bool(row["rounded"] == "True" and row["frac_bits"] == str(tile["frac_bits"]))
 
 
 def trained_points(tiles: Tiles, accuracy: Sequence[Row]) -> list[dict[str, Any]]:
     """A point per grid and width that has both a measured tile and a trained network (seed 0), and which are best."""
     points = []
-    as_rounded = {(r["quantizer"], r["wbits"]) for r in accuracy if _rounded(r)}
     for r in accuracy:
         grid = TILE_GRIDS.get(r["quantizer"])
         if grid is None or taught(r) or r["seed"] != "0" or r["wbits"] != r["abits"]:
@@ -126,8 +125,9 @@ def trained_points(tiles: Tiles, accuracy: Sequence[Row]) -> list[dict[str, Any]
         tile = tiles.get((grid, int(r["wbits"])))
         if tile is None:
             continue
-        if (r["quantizer"], r["wbits"]) in as_rounded and not _rounded(r):
-            continue  # the smallest tile rounds its products: what was trained with that stands for it
+        alike = [o for o in accuracy if (o["quantizer"], o["wbits"]) == (r["quantizer"], r["wbits"])]
+        if any(_as_rounded(o, tile) for o in alike) and not _as_rounded(r, tile):
+            continue  # what was trained with the tile's rounding stands for it
         points.append(
             {
                 "grid": grid, "bits": int(r["wbits"]), "accuracy": r["test_accuracy"],
