@@ -44,7 +44,7 @@ Microscaling Formats (MX) v1.0, 2023, section 5.3.3; ``nf4``: Dettmers et al., "
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import isqrt
@@ -58,7 +58,6 @@ from asq_sw.errors import InputError
 
 MIN_BITS, MAX_BITS = 2, 8
 MAX_FRAC_BITS = 16
-DEFAULT_FRAC_BITS = 2
 MAX_EXPONENT = 126
 """Largest exponent of a set, in half octaves: that of 8-bit ``post``."""
 ENCODINGS = ("sign-magnitude", "twos-complement", "index")
@@ -66,19 +65,54 @@ ENCODINGS = ("sign-magnitude", "twos-complement", "index")
 POST_GAP: Mapping[int, tuple[int, ...]] = MappingProxyType({3: (0, 2, 5), 4: (0, 1, 2, 3, 4, 5, 7)})
 """Exponents of ``post-gap`` by width: half octaves down from the largest level."""
 
-_FP4_HALVES = (0, 1, 2, 3, 4, 6, 8, 12)  # E2M1 magnitudes in units of 0.5, by magnitude field
 _NF4_LEVELS = (
     -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
     -0.18477343022823334, -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725,
     0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
 )  # fmt: skip
-NF4_FRAC_BITS = 7
-"""Fractional bits of ``nf4``'s table of levels, by default: its rounding is then 25 dB below the grid's error."""
+
+
+class Selector(NamedTuple):
+    """A term of an additive grid: ``bits`` of the magnitude field from bit ``low`` on choose one of its powers.
+
+    Selector 0 adds nothing, selector i adds ``powers[i - 1]``, an integer power of two; the sum of the terms is the
+    integer weight.
+    """
+
+    low: int
+    bits: int
+    powers: tuple[int, ...]
+
+
+def _apot_selectors(magnitude_bits: int) -> tuple[Selector, ...]:
+    """The terms of APoT (Li et al. 2020, released code, extended), those of the lowest bits first.
+
+    Each term has 2 bits (0 or one of three powers); an odd width has one term of 1 bit more. Powers are dealt
+    to the terms in turn, so that no two terms share one and every sum is distinct.
+    """
+    pairs, single = divmod(magnitude_bits, 2)
+    terms: list[list[int]] = [[] for _ in range(pairs + single)]  # negative exponents
+    exponent = 1
+    for turn in range(3):
+        if turn == 2 and single:
+            terms[-1].append(exponent)
+            exponent += 1
+        for term in terms[:pairs]:
+            term.append(exponent)
+            exponent += 1
+    smallest = max(max(term) for term in terms)
+    selectors: list[Selector] = []
+    low = 0
+    for term in reversed(terms):
+        bits = 2 if len(term) == 3 else 1
+        selectors.append(Selector(low, bits, tuple(1 << (smallest - e) for e in term)))
+        low += bits
+    return tuple(selectors)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What is fixed about a grid, whatever its width.
+    """What is fixed about a grid, whatever its width. All that tells grids apart stands here.
 
     Attributes
     ----------
@@ -90,38 +124,107 @@ class Grid:
         Legal bits.
     extra_bits : int
         Bits of a code beyond ``bits``.
-    base : int
-        Of the powers: half octaves from one exponent to the next, 1 for sqrt(2), 2 for 2.
     encodings : tuple of str
         Of :data:`ENCODINGS`, the default first.
+    frac_bits : int
+        F by default, where the grid takes it (:attr:`takes_frac_bits`) and its levels are rounded.
+    base : int
+        Of the powers: half octaves from one exponent to the next, 1 for sqrt(2), 2 for 2.
+    exponents : mapping from bits to tuple of int, optional
+        Of the powers, in half octaves down from the largest level; by default consecutive multiples of ``base``.
+    free_exponents : bool
+        Whether a format may have exponents of its own.
+    magnitudes : tuple of int
+        Of ``whole``, by magnitude field; by default all integers from 0 on.
+    selectors : callable, optional
+        Of ``whole`` with additive magnitudes: their terms by the bits of the magnitude field.
+    factor : int
+        Of ``whole`` with magnitudes ``2**n`` and ``factor * 2**n``: the table beside the activation holds
+        ``factor * a``, and the product is a shift of one of the two. 0: no such table.
+    full : bool
+        Of ``whole`` in two's complement: whether the most negative code is a level.
+    levels : tuple of float
+        Of ``table``, ascending; one of them 0.
+    method : str
+        What :mod:`asq_sw.quantizers.methods` calls weights on the grid; by default its name.
     """
 
     name: str
     kind: str
     widths: tuple[int, ...] = tuple(range(MIN_BITS, MAX_BITS + 1))
     extra_bits: int = 0
-    base: int = 1
     encodings: tuple[str, ...] = ENCODINGS[:1]
+    frac_bits: int = 2
+    base: int = 1
+    exponents: Mapping[int, tuple[int, ...]] | None = None
+    free_exponents: bool = False
+    magnitudes: tuple[int, ...] = ()
+    selectors: Callable[[int], tuple[Selector, ...]] | None = None
+    factor: int = 0
+    full: bool = False
+    levels: tuple[float, ...] = ()
+    method: str = ""
+
+    @property
+    def trained_as(self) -> str:
+        """The name of the grid's weights among the training methods."""
+        return self.method or self.name
+
+    @property
+    def sqrt2(self) -> bool:
+        """Whether levels may be odd powers of sqrt(2), whose products read a rounded sqrt(2) table."""
+        return self.kind == "powers" and self.base == 1
+
+    @property
+    def takes_frac_bits(self) -> bool:
+        """Whether F means anything: of the sqrt(2) table, or of fixed-point levels."""
+        return self.sqrt2 or self.kind == "table"
+
+    @property
+    def shifts(self) -> bool:
+        """Whether a product is a shift of the activation or of a table's entry."""
+        return self.kind == "powers" or self.factor > 0
+
+    @property
+    def reads_table(self) -> bool:
+        """Whether a product may be a shift of an entry of a table beside the activation (sqrt(2) a, 3a)."""
+        return self.sqrt2 or self.factor > 0
+
+    @property
+    def uniform(self) -> bool:
+        """Whether the levels are evenly spaced: a product is an integer multiplication."""
+        return self.kind == "whole" and not self.magnitudes and self.selectors is None
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether every level has its negative."""
+        return not self.full and self.levels == tuple(-x for x in reversed(self.levels))
 
 
 GRID_RECORDS: Mapping[str, Grid] = MappingProxyType(
     {
         grid.name: grid
         for grid in (
-            Grid("post", "powers"),
+            Grid("post", "powers", free_exponents=True),
             Grid("post-paper", "powers", extra_bits=1),
-            Grid("post-gap", "powers", widths=tuple(POST_GAP)),
+            Grid("post-gap", "powers", widths=tuple(POST_GAP), exponents=POST_GAP),
             Grid("pot", "powers", base=2),
             Grid("pot-paper", "powers", base=2, extra_bits=1),
-            Grid("apot", "whole"),
-            Grid("fp4", "whole", widths=(4,)),
-            Grid("int", "whole", encodings=("sign-magnitude", "twos-complement")),
-            Grid("int-full", "whole", encodings=("twos-complement",)),
-            Grid("nf4", "table", widths=(4,), encodings=("index",)),
+            Grid("apot", "whole", selectors=_apot_selectors),
+            Grid("fp4", "whole", widths=(4,), magnitudes=(0, 1, 2, 3, 4, 6, 8, 12), factor=3),  # units of 0.5
+            Grid("int", "whole", encodings=("sign-magnitude", "twos-complement"), method="uniform"),
+            Grid("int-full", "whole", encodings=("twos-complement",), full=True),
+            # F = 7: the levels' rounding is then 25 dB below the grid's error
+            Grid("nf4", "table", widths=(4,), encodings=("index",), levels=_NF4_LEVELS, frac_bits=7),
         )
     }
 )
 GRIDS = tuple(GRID_RECORDS)
+
+
+def grids(where: Callable[[Grid], bool]) -> tuple[str, ...]:
+    """Names of the grids with a property, such as ``grids(lambda grid: grid.uniform)``."""
+    return tuple(name for name, grid in GRID_RECORDS.items() if where(grid))
 
 
 def legal(grid: str, bits: int) -> bool:
@@ -206,13 +309,13 @@ class WeightFormat:
     grid : str
         One of :data:`GRIDS`.
     bits : int
-        2 to 8 (``fp4`` and ``nf4``: 4; ``post-gap``: those of :data:`POST_GAP`).
+        One of the grid's widths (:class:`Grid`), within 2 to 8.
     frac_bits : int, optional
-        F, the fractional bits of the tables, 0 to 16, for grids whose levels are rounded (:attr:`rounds`): the
-        sqrt(2) table of POST by default has 2, the levels of ``nf4`` :data:`NF4_FRAC_BITS`. The others' products
-        are exact integers without it: they ignore it and hold 0. So does 2-bit ``post``, by default.
+        F, the fractional bits of the tables, 0 to 16, for grids whose levels are rounded (:attr:`rounds`), by default
+        the grid's. The others' products are exact integers without it: they ignore it and hold 0. So does 2-bit
+        ``post``, by default.
     exponents : sequence of int, optional
-        For ``post``: the exponents k of its ``2**(bits-1) - 1`` levels ``sqrt(2)**-k``, ascending from 0, at most
+        For a grid with free ones (``post``): the exponents k of its ``2**(bits-1) - 1`` levels ``sqrt(2)**-k``, ascending from 0, at most
         :data:`MAX_EXPONENT`. By default consecutive ones.
     anchor : int, optional
         M, in half octaves, of the powers: the largest exponent (the default) or one less, see this module.
@@ -264,22 +367,24 @@ class WeightFormat:
             )
         self.exponents, self.anchor = self._powers(exponents, anchor)
         if frac_bits is None:
-            frac_bits = NF4_FRAC_BITS if record.kind == "table" else DEFAULT_FRAC_BITS if self._odd else 0
+            frac_bits = record.frac_bits if self.rounds else 0
         frac_bits = _check_bits("frac_bits", frac_bits, 0, MAX_FRAC_BITS)
-        takes = record.kind == "table" or (record.kind == "powers" and record.base == 1)
-        self.frac_bits = frac_bits if takes else 0
+        self.frac_bits = frac_bits if record.takes_frac_bits else 0
 
     def _powers(self, given: Sequence[int] | None, anchor: int | None) -> tuple[tuple[int, ...], int]:
         """The checked exponents and M."""
         record, count = self.record, (1 << (self.bits - 1)) - 1 + self.record.extra_bits
-        if given is not None and self.grid != "post":
-            raise InputError(f"exponents are given for grid {self.grid}, expected none: only post takes them")
+        if given is not None and not record.free_exponents:
+            free = " and ".join(grids(lambda grid: grid.free_exponents))
+            raise InputError(
+                f"exponents are given for grid {self.grid}, expected none: only {free} takes them"
+            )
         if record.kind != "powers":
             if anchor is not None:
                 raise InputError(f"anchor is {anchor!r} for grid {self.grid}, expected none")
             return (), -1
-        if self.grid == "post-gap":
-            exponents = POST_GAP[self.bits]
+        if given is None and record.exponents is not None:
+            exponents = record.exponents[self.bits]
         elif given is None:
             exponents = tuple(record.base * k for k in range(count))
         else:
@@ -290,17 +395,15 @@ class WeightFormat:
                     f"expected {count} different ones, ascending from 0"
                 )
         largest = exponents[-1]
-        if anchor not in (None, largest) and (anchor != largest - 1 or record.base != 1 or not largest):
-            raise InputError(f"anchor is {anchor!r}, expected {largest}, or {max(largest - 1, 0)} for post")
+        if anchor not in (None, largest) and (anchor != largest - 1 or not record.sqrt2 or not largest):
+            raise InputError(
+                f"anchor is {anchor!r}, expected {largest}, or {max(largest - 1, 0)} for powers of sqrt(2)"
+            )
         return exponents, largest if anchor is None else anchor
 
     def __repr__(self) -> str:
-        more = "" if self.grid != "post" or self.consecutive else f", exponents={self.exponents}"
-        more += (
-            ""
-            if self.anchor in (-1, self.exponents[-1] if self.exponents else -1)
-            else f", anchor={self.anchor}"
-        )
+        more = "" if self.own_exponents is None else f", exponents={self.exponents}"
+        more += f", anchor={self.anchor}" if self.half_anchor else ""
         more += "" if self.encoding == self.record.encodings[0] else f", encoding={self.encoding!r}"
         return f"WeightFormat({self.grid!r}, bits={self.bits}, frac_bits={self.frac_bits}{more})"
 
@@ -316,11 +419,9 @@ class WeightFormat:
     @property
     def name(self) -> str:
         """A word that tells formats apart, such as ``post4f2``, ``fp4``, ``int4tc`` or ``post4x01234-6f0``."""
-        exponents = (
-            "" if self.grid != "post" or self.consecutive else "x" + "_".join(map(str, self.exponents))
-        )
-        anchor = "" if not self.exponents or self.anchor == self.exponents[-1] else "h"
-        bits = "" if self.grid in ("fp4", "nf4") else self.bits
+        exponents = "" if self.own_exponents is None else "x" + "_".join(map(str, self.own_exponents))
+        anchor = "h" if self.half_anchor else ""
+        bits = "" if len(self.record.widths) == 1 else self.bits
         fraction = f"f{self.frac_bits}" if self.takes_frac_bits else ""
         encoding = "tc" if self.encoding == "twos-complement" else ""
         return f"{self.grid.replace('-', '')}{bits}{exponents}{anchor}{encoding}{fraction}"
@@ -330,17 +431,22 @@ class WeightFormat:
         """Whether the exponents of the powers follow one another."""
         return self.exponents == tuple(self.record.base * k for k in range(len(self.exponents)))
 
+    @property
+    def own_exponents(self) -> tuple[int, ...] | None:
+        """The exponents where they are not the grid's but this format's own."""
+        return None if self.consecutive or not self.record.free_exponents else self.exponents
+
+    @property
+    def half_anchor(self) -> bool:
+        """Whether M is one less than the largest exponent: the smallest level is rounded to half the activation."""
+        return bool(self.exponents) and self.anchor != self.exponents[-1]
+
     # -- levels and codes ------------------------------------------------------------------------------
 
     @property
     def sign_magnitude(self) -> bool:
         """Whether the code's top bit is a sign and the rest a magnitude."""
         return self.encoding == "sign-magnitude"
-
-    @property
-    def symmetric(self) -> bool:
-        """Whether every level has its negative (all grids but ``int-full`` and ``nf4``)."""
-        return self.grid not in ("int-full", "nf4")
 
     @property
     def magnitude_bits(self) -> int:
@@ -350,22 +456,12 @@ class WeightFormat:
     @property
     def takes_frac_bits(self) -> bool:
         """Whether F means anything to the grid."""
-        return self.record.kind == "table" or (self.record.kind == "powers" and self.record.base == 1)
+        return self.record.takes_frac_bits
 
     @property
     def rounds(self) -> bool:
         """Whether products are rounded: a level is irrational (POST), or a fixed-point number (``nf4``)."""
         return self.record.kind == "table" or bool(self._odd)
-
-    @property
-    def uses_lut(self) -> bool:
-        """Whether the product reads one look-up table beside the activation: sqrt(2) for POST, 1.5 for fp4."""
-        return len(self.lines) == 2
-
-    @property
-    def shift_and_lut(self) -> bool:
-        """Whether the product is a shift of one of :attr:`lines`, see :meth:`decompose`."""
-        return self.record.kind == "powers" or self.grid == "fp4"
 
     @property
     def _odd(self) -> list[int]:
@@ -389,17 +485,19 @@ class WeightFormat:
 
     @cached_property
     def terms(self) -> list[Term | None]:
-        """What each magnitude field means, of the grids with :attr:`shift_and_lut`; None is zero."""
-        if self.grid == "fp4":
-            found: list[Term | None] = [None, Term(0, 0)]  # 0, and the subnormal 0.5 that is one half unit
-            for field in range(2, 8):
-                exponent, mantissa = field >> 1, field & 1
-                # 1 . 0 is two half units (a << exponent), 1 . 1 is three (3a << exponent - 1).
-                found.append(Term(mantissa, exponent - mantissa))
-            return found
-        if not self.shift_and_lut:
-            raise InputError(f"grid {self.grid} is not a shift of lines, expected post, post-gap, pot or fp4")
-        found = [None] * (1 << self.magnitude_bits)
+        """What each magnitude field means, of the grids that shift; None is zero."""
+        if not self.record.shifts:
+            raise InputError(
+                f"grid {self.grid} is not a shift of lines, "
+                f"expected one of {', '.join(grids(lambda grid: grid.shifts))}"
+            )
+        if self.record.factor:
+            shifts = [(whole & -whole).bit_length() - 1 for whole in self._whole]
+            return [
+                None if whole == 0 else Term(int(whole >> shift == self.record.factor), shift)
+                for whole, shift in zip(self._whole, shifts, strict=True)
+            ]
+        found: list[Term | None] = [None] * (1 << self.magnitude_bits)
         for k, field in zip(self.exponents, self._fields, strict=True):
             m = self.anchor - k
             if m < 0:
@@ -419,8 +517,8 @@ class WeightFormat:
 
         All fields without a level are zero, and either sign bit is accepted.
         """
-        if self.record.kind == "table":
-            return _NF4_LEVELS.index(0.0)
+        if self.record.levels:
+            return self.record.levels.index(0.0)
         return self.terms.index(None) if self.record.kind == "powers" else 0
 
     @cached_property
@@ -436,13 +534,19 @@ class WeightFormat:
                 return floats, None
             whole = [0 if term is None else 1 << term.shift for term in self.terms]
             return floats, whole
-        if self.grid == "apot":
-            whole = _apot_magnitudes(self.magnitude_bits)
-        elif self.grid == "fp4":
-            whole = list(_FP4_HALVES)
-        else:
-            whole = list(range(fields))
+        whole = self._whole
         return np.array([w / max(whole) for w in whole]), whole
+
+    @property
+    def _whole(self) -> list[int]:
+        """Integer magnitude by magnitude field, of the ``whole`` grids."""
+        fields = range(1 << self.magnitude_bits)
+        if self.record.selectors is None:
+            return list(self.record.magnitudes or fields)
+        terms = [
+            (t.low, (1 << t.bits) - 1, (0, *t.powers)) for t in self.record.selectors(self.magnitude_bits)
+        ]
+        return [sum(powers[field >> low & mask] for low, mask, powers in terms) for field in fields]
 
     @property
     def unit(self) -> int:
@@ -458,14 +562,14 @@ class WeightFormat:
     def _table(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Sorted levels and, beside each, its code."""
         if self.encoding == "index":
-            return np.array(_NF4_LEVELS), np.arange(len(_NF4_LEVELS))
+            return np.array(self.record.levels), np.arange(len(self.record.levels))
         magnitudes = self._magnitudes[0]
         by_level = {float(value): field for field, value in enumerate(magnitudes) if value > 0}
         positive = sorted(by_level)
         levels = np.array([-v for v in reversed(positive)] + [0.0] + positive)
         if self.encoding == "twos-complement":
             whole = np.arange(-(len(levels) // 2), len(levels) // 2 + 1, dtype=np.int64)
-            if self.grid == "int-full":
+            if self.record.full:
                 whole = np.concatenate([[whole[0] - 1], whole])
                 levels = np.concatenate([[whole[0] / self.unit], levels])
             return levels, whole & ((1 << self.bits) - 1)
@@ -495,10 +599,11 @@ class WeightFormat:
         return self._table[1][index]
 
     def encode_integers(self, whole: ArrayLike) -> Any:
-        """Codes of whole multiples of the step of ``int`` and ``int-full``; same shape, int64."""
-        if self.grid not in ("int", "int-full"):
+        """Codes of whole multiples of the step of a uniform grid; same shape, int64."""
+        if not self.record.uniform:
             raise InputError(
-                f"grid is {self.grid}, expected int: only its levels are whole multiples of a step"
+                f"grid is {self.grid}, expected {' or '.join(grids(lambda grid: grid.uniform))}: "
+                "only their levels are whole multiples of a step"
             )
         zero = int(np.flatnonzero(self._table[0] == 0)[0])
         return self.encode(np.asarray(whole) + zero)
@@ -514,23 +619,24 @@ class WeightFormat:
     def from_spec(cls, spec: Mapping[str, Any]) -> WeightFormat:
         """The format of :meth:`spec`, also of files that have no encoding yet (``int`` was in two's complement)."""
         grid = spec["grid"]
+        if grid not in GRIDS:
+            raise InputError(f"grid is {grid!r}, expected one of {', '.join(GRIDS)}")
+        record = GRID_RECORDS[grid]
         if "encoding" not in spec:
-            return cls("int-full" if grid == "int" else grid, spec["wbits"], spec["frac_bits"])
-        exponents = spec["exponents"] if grid == "post" else None
-        anchor = None if spec["anchor"] == -1 else spec["anchor"]
+            return cls("int-full" if record.uniform else grid, spec["wbits"], spec["frac_bits"])
         return cls(
             grid,
             spec["wbits"],
             spec["frac_bits"],
-            exponents=exponents,
-            anchor=anchor,
+            exponents=spec["exponents"] if record.free_exponents else None,
+            anchor=None if spec["anchor"] == -1 else spec["anchor"],
             encoding=spec["encoding"],
         )
 
     @cached_property
     def _level_of_code(self) -> NDArray[np.float64]:
         if self.encoding == "index":
-            return np.array(_NF4_LEVELS)
+            return np.array(self.record.levels)
         codes = np.arange(1 << self.storage_bits)
         if self.encoding == "twos-complement":
             return np.where(codes > self.unit, codes - (1 << self.bits), codes) / self.unit
@@ -589,11 +695,10 @@ class WeightFormat:
         ``a`` (times 2**F), ``a * sqrt(2)`` rounded (POST), ``a / sqrt(2)`` rounded (POST with the smaller
         anchor), ``3a`` (fp4). ``a`` alone for grids without a table.
         """
-        if self.grid == "fp4":
-            return ("a", "3a")
         odd = self._odd
         return (
             "a",
+            *([f"{self.record.factor}a"] if self.record.factor else []),
             *(["sqrt(2) a"] if any(m > 0 for m in odd) else []),
             *(["a / sqrt(2)"] if -1 in odd else []),
         )
@@ -606,10 +711,10 @@ class WeightFormat:
         for line in self.lines:
             if line == "a":
                 rows.append(values << self.frac_bits if self.record.kind == "powers" else values)
-            elif line == "3a":
-                rows.append(3 * values)
-            else:
+            elif line in fraction:
                 rows.append(np.array([round_sqrt2(int(a), fraction[line]) for a in values], dtype=np.int64))
+            else:
+                rows.append(self.record.factor * values)
         return np.array(rows)
 
     def lut(self, abits: int, signed: bool = False) -> NDArray[np.int64]:
@@ -622,16 +727,17 @@ class WeightFormat:
         InputError
             For a grid whose product reads no table, or two.
         """
-        if not self.uses_lut:
+        if len(self.lines) != 2:
             raise InputError(
-                f"grid {self.grid} reads {len(self.lines) - 1} look-up tables, expected post, post-gap, post-paper or fp4"
+                f"grid {self.grid} reads {len(self.lines) - 1} look-up tables, "
+                f"expected {' or '.join(grids(lambda grid: grid.reads_table))}"
             )
         return self.line_tables(abits, signed)[1]
 
     def decompose(self, code: int) -> tuple[bool, bool, int, int]:
         """(negative, zero, line, shift) of a code: |product| = ``line_tables[line][a] << shift``, or 0.
 
-        Only for the grids with :attr:`shift_and_lut`. With one table ``line`` is 1 for odd levels.
+        Only for the grids that shift. With one table ``line`` is 1 for odd levels.
         """
         code = int(self._checked(code))
         term = self.terms[code & ((1 << self.magnitude_bits) - 1)]
@@ -645,7 +751,7 @@ class WeightFormat:
         Python integers, since 8-bit powers shift by up to 126. The one way to split a weight into its terms.
         """
         codes = range(1 << self.storage_bits)
-        if not self.shift_and_lut:
+        if not self.record.shifts:
             return [[self.integer(code) for code in codes]]
         found = [[0 for _ in codes] for _ in self.lines]
         for code in codes:
@@ -666,7 +772,7 @@ class WeightFormat:
         """
         code = int(self._checked(code))
         if self.encoding == "index":
-            return round(_NF4_LEVELS[code] * 2**self.frac_bits)
+            return round(self.record.levels[code] * 2**self.frac_bits)
         if self.encoding == "twos-complement":
             return code - (1 << self.bits) if code >> (self.bits - 1) else code
         whole = self._magnitudes[1]
@@ -735,6 +841,46 @@ class WeightFormat:
         result = table[row.reshape(a.shape), codes]
         return result
 
+    @property
+    def definition(self) -> list[str]:
+        """The integer product in words, a line each, with ``m`` the magnitude field and ``a`` the activation."""
+        scale = f"activation * level = product * {self.product_scale!r}"
+        if self.encoding == "twos-complement":
+            return ["code is two's complement; product = a * code", scale]
+        if self.encoding == "index":
+            levels = ", ".join(str(self.integer(code)) for code in range(1 << self.storage_bits))
+            return [f"product = a * {{{levels}}}[code]", scale]
+        if self.record.selectors is not None:
+            terms = [
+                f"m[{low + bits - 1}:{low}] picks {{0, {', '.join(map(str, powers))}}}"
+                for low, bits, powers in self.record.selectors(self.magnitude_bits)
+            ]
+            lines = ["code = {sign, m}; product = a * the sum of powers, negated if sign:", "; ".join(terms)]
+        elif self.rounds and self.consecutive and not self.half_anchor:
+            lines = [
+                "code = {sign, m}; product = (m even ? a << F : R[a]) << (m >> 1), negated if sign,",
+                f"with F = {self.frac_bits} and R[a] = round(a * sqrt(2) * 2**F); 0 if m > {self.anchor}",
+            ]
+        elif self.rounds:
+            words = {
+                "sqrt(2) a": f"R[a] = round(a * sqrt(2) * 2**{self.frac_bits + self.guard_bits})",
+                "a / sqrt(2)": f"H[a] = round(a * sqrt(2) * 2**{self.frac_bits - 1})",
+            }
+            symbols = {"a": f"a<<{self.frac_bits}", "sqrt(2) a": "R[a]", "a / sqrt(2)": "H[a]"}
+            fields = ["0" if t is None else f"{symbols[self.lines[t.line]]}<<{t.shift}" for t in self.terms]
+            lines = [
+                "code = {sign, m}; product = the magnitude of field m, negated if sign, with",
+                *(words[line] for line in self.lines[1:]),
+                "; ".join(f"m = {m}: {text}" for m, text in enumerate(fields)),
+            ]
+        elif self.record.kind == "powers":
+            largest = max(term.shift for term in self.terms if term)
+            lines = [f"code = {{sign, m}}; product = a << m, negated if sign; 0 if m > {largest}"]
+        else:
+            whole = ", ".join(str(self.integer(m)) for m in range(1 << self.magnitude_bits))
+            lines = [f"code = {{sign, m}}; product = a * {{{whole}}}[m], negated if sign"]
+        return [*lines, scale]
+
     def max_product(self, magnitude: int) -> int:
         """Largest |product| of an activation of that magnitude with any code (unused codes included)."""
         return max(abs(self.product_of(magnitude, code)) for code in range(1 << self.storage_bits))
@@ -777,7 +923,7 @@ def two_terms(
             f"{weight.name} reads {len(weight.lines) - 1} tables, expected at most one: "
             f"use anchor {weight.exponents[-1]}, which rounds the smallest level to no table of its own"
         )
-    even = [c << (weight.frac_bits if weight.shift_and_lut else 0) for c in weight.coefficients[0]]
+    even = [c << (weight.frac_bits if weight.record.shifts else 0) for c in weight.coefficients[0]]
     if len(weight.lines) == 1:
         return even, None, None
     table = weight.line_tables(activation.bits, activation.signed)[1]
@@ -794,49 +940,3 @@ def _product_table(weight: WeightFormat, activation: ActivationFormat) -> NDArra
     table = np.array(rows, dtype=np.int64 if fits else object)
     table.setflags(write=False)
     return table
-
-
-def _apot_terms(magnitude_bits: int) -> list[list[int]]:
-    """Negative exponents of each additive term's set, by term (Li et al. 2020, released code, extended).
-
-    Each term has 2 bits (0 or one of three powers); an odd width has one term of 1 bit more. Powers are dealt
-    to the terms in turn, so that no two terms share one and every sum is distinct.
-    """
-    if magnitude_bits == 1:
-        return [[1]]
-    pairs, single = divmod(magnitude_bits, 2)
-    terms: list[list[int]] = [[] for _ in range(pairs + single)]
-    exponent = 1
-    for turn in range(3):
-        if turn == 2 and single:
-            terms[-1].append(exponent)
-            exponent += 1
-        for term in terms[:pairs]:
-            term.append(exponent)
-            exponent += 1
-    return terms
-
-
-def apot_fields(magnitude_bits: int) -> list[tuple[int, int, list[int]]]:
-    """(lowest bit, bits, weights) of each term's selector within an APoT magnitude field.
-
-    Selector 0 adds nothing, selector i adds ``weights[i - 1]``, an integer power of two; the sum of the
-    terms is the integer weight.
-    """
-    terms = _apot_terms(magnitude_bits)
-    smallest = max(max(term) for term in terms)
-    fields, low = [], 0
-    for term in reversed(terms):
-        width = 2 if len(term) == 3 else 1
-        fields.append((low, width, [1 << (smallest - e) for e in term]))
-        low += width
-    return fields
-
-
-def _apot_magnitudes(magnitude_bits: int) -> list[int]:
-    fields = apot_fields(magnitude_bits)
-    whole = []
-    for code in range(1 << magnitude_bits):
-        selectors = [(code >> low) & ((1 << width) - 1) for low, width, _ in fields]
-        whole.append(sum(w[s - 1] for s, (_, _, w) in zip(selectors, fields, strict=True) if s))
-    return whole

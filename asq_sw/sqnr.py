@@ -85,7 +85,7 @@ def sqnr(weight: WeightFormat, distribution: str = "gaussian", abits: int | None
         (-weight.levels[zero::-1], weight.codes[zero::-1], -1),
     ]
     parts = []
-    for levels, codes, sign in sides[:1] if weight.symmetric else sides:
+    for levels, codes, sign in sides[:1] if weight.record.symmetric else sides:
         first, second = levels, levels**2
         if abits is not None:
             # An activation a sees the level product(a, code) * scale / a. Averaged with weight a**2:

@@ -138,7 +138,7 @@ def tile_cost(weight: WeightFormat, abits: int, node: str = "nangate45") -> Unit
     """
     from hw.studies.search import table as tiles
 
-    fraction = weight.frac_bits if weight.grid.startswith("post") else None
+    fraction = weight.frac_bits if weight.takes_frac_bits else None
     rows = [
         row for row in tiles()["rows"].values()
         if row["registers"] and (row["rows"], row["cols"]) == (TILE_SIDE, TILE_SIDE)

@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from asq_sw.formats import GRID_RECORDS
 from reports import figures
 from reports.sections import accuracy, full, tiles, width
 from reports.sections.quick import BITS, ENERGY_PARTS, GRIDS_COMPARED, NETWORKS
@@ -61,7 +62,7 @@ def unit_section(data: dict[str, Any]) -> dict[str, Any]:
     table = [
         [
             f"{u['grid']} {u['wbits']}x{u['abits']}",
-            u["frac_bits"] if u["grid"].startswith("post") else "–",
+            u["frac_bits"] if GRID_RECORDS[u["grid"]].takes_frac_bits else "–",
             u["storage_bits"],
             u["cells"],
             f"{u['area_um2']:.1f}",
@@ -233,7 +234,7 @@ def error_section(data: dict[str, Any]) -> dict[str, Any]:
     table = []
     for row in _pick(rows, distribution="gaussian"):
         other = _pick(rows, grid=row["grid"], bits=row["bits"], distribution="laplacian")[0]
-        rounded = f"{row['sqnr_with_table_db']:.2f}" if row["grid"].startswith(("post", "nf4")) else "–"
+        rounded = f"{row['sqnr_with_table_db']:.2f}" if GRID_RECORDS[row["grid"]].takes_frac_bits else "–"
         table.append(
             [row["grid"], row["bits"], row["storage_bits"], row["levels"]]
             + [f"{row['sqnr_db']:.2f}", f"{other['sqnr_db']:.2f}", rounded]

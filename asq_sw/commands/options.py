@@ -58,7 +58,7 @@ def weight_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--exponents", type=_Numbers(), help="POST: half octaves down from the largest level, such as 0,1,2,3,4,5,7.",
         ),
-        click.option("--frac-bits", type=int, help="Fractional bits of the sqrt(2) table.  [default: 2]"),
+        click.option("--frac-bits", type=int, help="Fractional bits of the grid's rounded table.  [default: the grid's]"),
         click.option("--wbits", type=int, default=4, show_default=True, help="Weight bits, 2 to 8."),
         click.option("--grid", type=click.Choice(GRIDS), default="post", show_default=True, help="Weight grid."),
     ):  # fmt: skip

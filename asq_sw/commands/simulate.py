@@ -27,7 +27,7 @@ from asq_sw.formats import GRIDS
 @click.option("--grid", type=click.Choice(GRIDS), help="Weight grid.  [default: post]")
 @click.option("--wbits", type=int, help="Weight bits, 2 to 8.  [default: 4]")
 @click.option("--abits", type=int, help="Activation bits, 2 to 8.  [default: 4]")
-@click.option("--frac-bits", type=int, help="Fractional bits of the sqrt(2) table.")
+@click.option("--frac-bits", type=int, help="Fractional bits of the grid's rounded table.")
 @click.option(
     "--unit",
     type=click.Choice(["pe", "tile"]),

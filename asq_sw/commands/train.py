@@ -39,7 +39,7 @@ def parse_layers(values: tuple[str, ...]) -> dict[str, dict[str, Any]]:
 @click.argument("model", type=click.Choice(tuple(MODELS)))
 @click.option("--data", "data_path", required=True, help="Image set: file, folder, or 'digits' (bundled).")
 @click.option(
-    "--quantizer", default="asq-post", show_default=True, help="fp32, asq-post, lsq, qil, daq, apot, ..."
+    "--quantizer", default="asq-post", show_default=True, help="fp32, asq-GRID, GRID, lsq, qil, daq, ..."
 )
 @click.option("--wbits", type=int, default=4, show_default=True, help="Weight bits.")
 @click.option("--abits", type=int, default=4, show_default=True, help="Activation bits.")
@@ -53,11 +53,11 @@ def parse_layers(values: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     metavar="NAME:wbits=B,abits=B",
     help="One layer's own widths or method.",
 )
-@click.option("--frac-bits", type=int, help="F of the sqrt(2) table.  [default: the format's]")
+@click.option("--frac-bits", type=int, help="F of the grid's rounded table.  [default: the format's]")
 @click.option(
     "--rounded",
     is_flag=True,
-    help="Forward with the products of the rounded table, as the hardware has them.",
+    help="Forward with the rounded products, as the hardware has them.",
 )
 @click.option(
     "--weight-start",

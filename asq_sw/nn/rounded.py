@@ -1,23 +1,26 @@
-"""A layer's forward pass with the products that the hardware's rounded sqrt(2) table makes.
+"""A layer's forward pass with the products that the hardware's rounded tables make.
 
-With a the activation code and m the weight's exponent the machine adds ``a 2**(m >> 1)`` for even m and
-``R[a] 2**-F 2**(m >> 1)`` for odd m (:meth:`asq_sw.formats.WeightFormat.product`). So a layer is the sum of two
-full-precision ones: x_hat with the weights of even exponents, and ``R[a] 2**-F`` with those of odd ones, each
-without its sqrt(2). Training sees this sum forward, and passes gradients as if R were exact.
+The machine adds ``a * even[code] + table[a] * odd[code]`` (:func:`asq_sw.formats.two_terms`). So a layer is the sum of
+two full-precision ones: x_hat with the even weights, and the table's entries with the odd ones; of a grid with
+fixed-point levels (``nf4``) the first alone. Training sees this sum forward, and passes gradients as if no product were
+rounded.
 
-Cost: the layer's MACs twice, and a pass over its input.
+Cost: the layer's MACs twice and a pass over its input, where there is a table; a pass over its weights for each term.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
 from asq_sw.errors import InputError
+from asq_sw.formats import ActivationFormat, WeightFormat, two_terms
+from asq_sw.quantizers.grid import GridWeights
 from asq_sw.quantizers.layer import LayerQuantizers
 
 Array = NDArray[Any]
@@ -32,42 +35,64 @@ def _look_up(x_hat, scale, table, low, out):
             out[n, i] = table[int(np.rint(x_hat[n, i] / step)) - low] * step
 
 
-def odd_operand(format: Any, activation: Any, scale: Array, x_hat: Array, out: Array) -> Array:
-    """``R[a] 2**-F`` times the activations' scale, in ``out``.
+class Terms(NamedTuple):
+    """A format's products in units of the level: ``a * even + table * odd``.
+
+    Attributes
+    ----------
+    even : float64 (L,)
+        By level, ascending.
+    odd : float64 (L,), or None
+        Likewise; None for a grid without a table.
+    table : float64 (2**bits,), or None
+        By activation, ascending: about as large as the activation itself.
+    """
+
+    even: Array
+    odd: Array | None
+    table: Array | None
+
+
+@lru_cache(maxsize=64)
+def terms(weight: WeightFormat, activation: ActivationFormat) -> Terms:
+    """The terms of :func:`asq_sw.formats.two_terms` as floats; ``weight`` with at most one table."""
+    even, odd, table = two_terms(weight, activation)
+
+    def by_level(factors: list[int], scale: float) -> Array:
+        return np.array([float(factors[code]) * scale for code in weight.codes])
+
+    if odd is None or table is None:
+        return Terms(by_level(even, weight.product_scale), None, None)
+    # A power of two, so that no entry is rounded once more.
+    entry = 2.0 ** (weight.frac_bits + weight.guard_bits)
+    return Terms(
+        by_level(even, weight.product_scale), by_level(odd, weight.product_scale * entry), table / entry
+    )
+
+
+def table_operand(
+    table: Array, activation: ActivationFormat, scale: Array, x_hat: Array, out: Array
+) -> Array:
+    """The table's entries times the activations' scale, in ``out``.
 
     Parameters
     ----------
-    format : WeightFormat
-        With a sqrt(2) table.
+    table : (2**bits,)
+        By activation, ascending.
     activation : ActivationFormat
     scale : (1,) or (N, 1, ...)
         ``x_hat = scale * a``.
     x_hat, out : (N, ...)
     """
-    table = format.lut(activation.bits, activation.signed) * 2.0 ** -(format.frac_bits + format.guard_bits)
-    values = activation.values
-    ordered = table[np.argsort(values)].astype(x_hat.dtype)
     steps = np.ascontiguousarray(np.broadcast_to(scale.reshape(-1), len(x_hat)).astype(x_hat.dtype))
-    _look_up(x_hat.reshape(len(x_hat), -1), steps, ordered, activation.min, out.reshape(len(out), -1))
+    _look_up(
+        x_hat.reshape(len(x_hat), -1),
+        steps,
+        table.astype(x_hat.dtype),
+        activation.min,
+        out.reshape(len(out), -1),
+    )
     return out
-
-
-def split_weights(format: Any, alpha: Array, w_hat: Array) -> tuple[Array, Array]:
-    """(even, odd) parts of weights on a sqrt(2) grid: zeros elsewhere, odd ones divided by sqrt(2).
-
-    Parameters
-    ----------
-    format : WeightFormat
-    alpha : (channels,)
-        Of axis 0.
-    w_hat : (channels, ...)
-    """
-    magnitude = np.abs(w_hat) / alpha.reshape(-1, *[1] * (w_hat.ndim - 1))
-    # level = sqrt(2)**(m - M); zeros get an exponent that does not matter
-    exponent = np.rint(2 * np.log2(np.maximum(magnitude, 1e-9))).astype(np.int64) + format.anchor
-    odd = exponent % 2 == 1
-    zero = w_hat.dtype.type(0)
-    return np.where(odd, zero, w_hat), np.where(odd, w_hat * w_hat.dtype.type(0.5**0.5), zero)
 
 
 class RoundedProducts:
@@ -85,22 +110,23 @@ class RoundedProducts:
 
     def forward(self, pair: LayerQuantizers, x_hat: Array, w_hat: Array, out: Array) -> None:
         """Write ``out`` from the quantized operands of the quantizers' last forward."""
-        if pair.activation is None or pair.weight is None:
-            raise InputError("products of the rounded table need quantized weights and activations")
+        if pair.activation is None or not isinstance(pair.weight, GridWeights):
+            raise InputError("rounded products need quantized activations and weights on a grid")
         scale, offset = pair.activation.last_scale(x_hat)
         if np.any(offset):
             raise InputError(
                 f"{pair.activation.label}: activations with an offset do not fit the rounded table, "
                 "expected a quantizer without one"
             )
-        even, odd = split_weights(pair.weight.format, pair.weight.last_alpha(w_hat), w_hat)
-        x_odd = odd_operand(
-            pair.weight.format, pair.activation.format, scale, x_hat, self._buffer("x", x_hat)
-        )
-        self.product(x_hat, even, out)
-        of_odd = self._buffer("y", out)
-        self.product(x_odd, odd, of_odd)
-        out += of_odd
+        weight = pair.weight
+        even, odd, table = terms(weight.format, pair.activation.format)
+        self.product(x_hat, weight.with_levels(w_hat, even), out)
+        if odd is None or table is None:
+            return
+        entries = table_operand(table, pair.activation.format, scale, x_hat, self._buffer("x", x_hat))
+        part = self._buffer("y", out)
+        self.product(entries, weight.with_levels(w_hat, odd), part)
+        out += part
 
     def _buffer(self, name: str, like: Array) -> Array:
         memory = self._memory.get(name)

@@ -10,7 +10,7 @@ from asq_sw.quantizers.base import (
 )
 from asq_sw.quantizers.daq import Daq
 from asq_sw.quantizers.dorefa import Dorefa
-from asq_sw.quantizers.grid import Apot, Fp4, GridWeights, Post, Pot, Uniform
+from asq_sw.quantizers.grid import GridWeights, Post
 from asq_sw.quantizers.lsq import Lsq
 from asq_sw.quantizers.lsq_plus import LsqPlus
 from asq_sw.quantizers.pact import Pact
@@ -18,21 +18,17 @@ from asq_sw.quantizers.qil import Qil
 
 __all__ = [
     "ActivationQuantizer",
-    "Apot",
     "Asq",
     "Daq",
     "Dorefa",
     "EncodedActivations",
     "EncodedWeights",
-    "Fp4",
     "GridWeights",
     "Lsq",
     "LsqPlus",
     "Pact",
     "Post",
-    "Pot",
     "Qil",
     "Quantizer",
-    "Uniform",
     "WeightQuantizer",
 ]

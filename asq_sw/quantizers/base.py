@@ -193,16 +193,6 @@ class Quantizer(ABC):
                 )
         return dx
 
-    def initialize(self, x: Array) -> None:
-        """Make the parameters from one batch (or from the weights), as the method's paper says.
-
-        Parameters
-        ----------
-        x : array
-            As in ``forward``. All zeros: the parameters get neutral values and ``initialized`` stays False.
-        """
-        self._try_to_initialize(self._checked(x))
-
     def state_dict(self) -> dict[str, Array]:
         """Copies of the parameters, with ``initialized`` (bool, shape ()) beside them."""
         state = {key: value.copy() for key, value in self.parameters.items()}
@@ -370,10 +360,6 @@ class WeightQuantizer(Quantizer):
     @abstractmethod
     def _alpha(self, w: Array) -> Array:
         """Scale per output channel, shape (channels,) or (1,): ``w_hat = alpha * level``."""
-
-    def last_alpha(self, w_hat: Array) -> Array:
-        """Scale per channel of axis 0 of the last ``forward``, whose result was ``w_hat``; shape (channels,)."""
-        return np.broadcast_to(self._alpha(w_hat), len(w_hat))
 
     def encode(self, w: Array) -> EncodedWeights:
         """The integer codes that ``forward`` would give, with their scale per output channel."""

@@ -1,17 +1,19 @@
 """Which quantizers a method gives to which layer.
 
-The names are those of ``asq train --quantizer``: an activation quantizer and a weight grid with a hyphen
-(``asq-post``), a grid alone for that grid with LSQ activations (``apot``), or a method that brings both.
+The names are those of ``asq train --quantizer``: ASQ activations and a weight grid with a hyphen (``asq-post``), a grid
+alone for that grid with LSQ activations (``apot``), or a method that brings both. Every record of
+:data:`asq_sw.formats.GRID_RECORDS` is a grid that can be trained.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from asq_sw.errors import InputError
-from asq_sw.formats import WeightFormat
+from asq_sw.formats import GRID_RECORDS, WeightFormat
 from asq_sw.graph.graph import Graph, multipliers, nonnegative
 from asq_sw.quantizers import (
     ActivationQuantizer,
@@ -23,37 +25,92 @@ from asq_sw.quantizers import (
     LsqPlus,
     Pact,
     Qil,
-    Uniform,
     WeightQuantizer,
 )
 from asq_sw.quantizers.grid import STARTS
 from asq_sw.quantizers.layer import LayerQuantizers
 
-_GRIDS = {
-    "post": "post",
-    "post-paper": "post-paper",
-    "post-gap": "post-gap",
-    "pot": "pot",
-    "pot-paper": "pot-paper",
-    "apot": "apot",
-    "fp4": "fp4",
-    "uniform": "int",
-}
-# method -> (weights of (bits, name), activations of (bits, signed, name))
-_PAIRS: Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
-    "lsq": (lambda b, n: Lsq(b, weights=True, name=n), lambda b, s, n: Lsq(b, signed=s, name=n)),
-    "lsq-plus": (
-        lambda b, n: LsqPlus(b, weights=True, name=n),
-        lambda b, s, n: LsqPlus(b, name=n),
-    ),
-    "pact": (lambda b, n: Dorefa(b, weights=True, name=n), lambda b, s, n: Pact(b, name=n)),
-    "dorefa": (lambda b, n: Dorefa(b, weights=True, name=n), lambda b, s, n: Dorefa(b, name=n)),
-    "qil": (lambda b, n: Qil(b, weights=True, name=n), lambda b, s, n: Qil(b, name=n)),
-    "daq": (lambda b, n: Daq(b, weights=True, name=n), lambda b, s, n: Daq(b, name=n)),
-}
-_SIGNED = ("lsq", "lsq-plus")
-METHODS = ("fp32", *(f"asq-{g}" for g in _GRIDS), *_GRIDS, *_PAIRS)
-"""Names of the methods; ``fp32`` quantizes nothing."""
+
+@dataclass(frozen=True)
+class WeightOptions:
+    """What a run says of the weights of all its layers; methods without a grid have no use for it.
+
+    Attributes
+    ----------
+    frac_bits : int, optional
+        F, for grids that take it; by default the format's.
+    start : str
+        Of the grids' scales (:class:`asq_sw.quantizers.GridWeights`).
+    """
+
+    frac_bits: int | None = None
+    start: str = STARTS[0]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to quantize a layer.
+
+    Attributes
+    ----------
+    name : str
+    weights : callable of (bits, name, options), optional
+        Makes the weights' quantizer; None leaves the layer in full precision.
+    activations : callable of (bits, signed, seed, name), optional
+        Likewise of the activations.
+    signed : bool
+        Whether the activations may be below zero. Where they may not and are (QIL, DAQ, PACT and DoReFa are defined
+        behind a ReLU), the layer gets LSQ's.
+    """
+
+    name: str
+    weights: Callable[[int, str, WeightOptions], Any] | None = None
+    activations: Callable[[int, bool, int, str], Any] | None = None
+    signed: bool = True
+
+
+def _grid(grid: str) -> Callable[[int, str, WeightOptions], Any]:
+    def make(bits: int, name: str, options: WeightOptions) -> GridWeights:
+        return GridWeights(WeightFormat(grid, bits, options.frac_bits), name=name, start=options.start)
+
+    return make
+
+
+def _lsq(bits: int, signed: bool, seed: int, name: str) -> Any:
+    return Lsq(bits, signed=signed, name=name)
+
+
+def _asq(bits: int, signed: bool, seed: int, name: str) -> Any:
+    return Asq(bits, signed=signed, channel_axis=-1, seed=seed, name=name)
+
+
+def _weights(make: Callable[..., Any]) -> Callable[[int, str, WeightOptions], Any]:
+    return lambda bits, name, options: make(bits, weights=True, name=name)
+
+
+def _unsigned(make: Callable[..., Any]) -> Callable[[int, bool, int, str], Any]:
+    return lambda bits, signed, seed, name: make(bits, name=name)
+
+
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {
+        method.name: method
+        for method in (
+            Method("fp32"),
+            *(Method(f"asq-{g.trained_as}", _grid(g.name), _asq) for g in GRID_RECORDS.values()),
+            *(Method(g.trained_as, _grid(g.name), _lsq) for g in GRID_RECORDS.values()),
+            Method("lsq", _weights(Lsq), _lsq),
+            Method("lsq-plus", _weights(LsqPlus), _unsigned(LsqPlus)),  # its offset serves either sign
+            Method("pact", _weights(Dorefa), _unsigned(Pact), signed=False),
+            Method("dorefa", _weights(Dorefa), _unsigned(Dorefa), signed=False),
+            Method("qil", _weights(Qil), _unsigned(Qil), signed=False),
+            Method("daq", _weights(Daq), _unsigned(Daq), signed=False),
+        )
+    }
+)
+"""The methods by name; ``fp32`` quantizes nothing."""
+FULL, EDGE = "fp32", "uniform"
+"""Methods of layers in full precision, and of the first and the last one."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +159,8 @@ def choices(
     chosen = {}
     for index, node in enumerate(layers):
         choice = LayerChoice(method, wbits, abits)
-        if method != "fp32" and index in (0, len(layers) - 1):
-            choice = LayerChoice("uniform", edge_bits, edge_bits) if edge_bits else LayerChoice("fp32", 0, 0)
+        if method != FULL and index in (0, len(layers) - 1):
+            choice = LayerChoice(EDGE if edge_bits else FULL, edge_bits, edge_bits)
         chosen[node.name] = choice
     for name, fields in (overrides or {}).items():
         if name not in chosen:
@@ -137,47 +194,28 @@ def quantizers(
     graph : Graph
     chosen : mapping from layer name to LayerChoice
     frac_bits : int, optional
-        F of the sqrt(2) table.
+        F of the grids that take it.
     rounded : bool
-        Forward with the products that the rounded table makes, on the sqrt(2) grids.
+        Forward with the hardware's rounded products, on the grids that round them.
     seed : int
         Of ASQ's adapters.
     start : str
         Of the grids' scales (:class:`asq_sw.quantizers.GridWeights`).
     """
     positive = nonnegative(graph)
+    options = WeightOptions(frac_bits, start)
     result = {}
     for index, node in enumerate(multipliers(graph)):
         choice = chosen[node.name]
-        if choice.method == "fp32":
+        method = METHODS[choice.method]
+        if method.weights is None or method.activations is None:
             continue
         signed = node.inputs[0] not in positive
-        weight = _weights(choice, f"{node.name}.weight", frac_bits, start)
-        activation = _activations(choice, signed, f"{node.name}.activation", seed * 1009 + index)
-        uses_table = (isinstance(weight, GridWeights) and weight.format.frac_bits > 0) or _sqrt2(weight)
-        result[node.name] = LayerQuantizers(weight, activation, rounded and uses_table)
+        weight: WeightQuantizer = method.weights(choice.wbits, f"{node.name}.weight", options)
+        activations = method.activations if method.signed or not signed else _lsq
+        activation: ActivationQuantizer = activations(
+            choice.abits, signed, seed * 1009 + index, f"{node.name}.activation"
+        )
+        rounds = isinstance(weight, GridWeights) and weight.format.rounds
+        result[node.name] = LayerQuantizers(weight, activation, rounded and rounds)
     return result
-
-
-def _sqrt2(weight: WeightQuantizer) -> bool:
-    return isinstance(weight, GridWeights) and weight.format.grid in ("post", "post-paper")
-
-
-def _weights(choice: LayerChoice, name: str, frac_bits: int | None, start: str) -> WeightQuantizer:
-    method = choice.method.removeprefix("asq-")
-    if method in _PAIRS:
-        made: WeightQuantizer = _PAIRS[method][0](choice.wbits, name)
-        return made
-    if method == "uniform":
-        return Uniform(choice.wbits, name=name, start=start)
-    return GridWeights(WeightFormat(_GRIDS[method], choice.wbits, frac_bits), name=name, start=start)
-
-
-def _activations(choice: LayerChoice, signed: bool, name: str, seed: int) -> ActivationQuantizer:
-    if choice.method.startswith("asq-"):
-        return Asq(choice.abits, signed=signed, channel_axis=-1, seed=seed, name=name)
-    if choice.method in _PAIRS and (not signed or choice.method in _SIGNED):
-        made: ActivationQuantizer = _PAIRS[choice.method][1](choice.abits, signed, name)
-        return made
-    # QIL, DAQ, PACT and DoReFa are defined behind a ReLU; elsewhere, and beside a plain grid: a fixed step.
-    return Lsq(choice.abits, signed=signed, name=name)  # type: ignore[return-value]

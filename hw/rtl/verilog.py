@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asq_sw.formats import WeightFormat, apot_fields
 from asq_sw.provenance import versions
 from hw.rtl.hierarchy import Modules
 from hw.rtl.identical import written_once
@@ -136,44 +135,6 @@ def _name_open_outputs(module: re.Match[str]) -> str:
     )
 
 
-def definition(weight: WeightFormat) -> list[str]:
-    """The integer product of a grid in words, a line each, for the head of a file."""
-    if weight.grid == "apot":
-        terms = [
-            f"m[{low + bits - 1}:{low}] picks {{0, {', '.join(map(str, powers))}}}"
-            for low, bits, powers in apot_fields(weight.magnitude_bits)
-        ]
-        lines = ["code = {sign, m}; product = a * the sum of powers, negated if sign:", "; ".join(terms)]
-    elif weight.encoding == "twos-complement":
-        lines = ["code is two's complement; product = a * code"]
-    elif weight.encoding == "index":
-        lines = [f"product = a * {{{', '.join(str(weight.integer(c)) for c in range(16))}}}[code]"]
-    elif weight.rounds and weight.consecutive and weight.anchor == weight.exponents[-1]:
-        lines = [
-            "code = {sign, m}; product = (m even ? a << F : R[a]) << (m >> 1), negated if sign,",
-            f"with F = {weight.frac_bits} and R[a] = round(a * sqrt(2) * 2**F); 0 if m > {weight.anchor}",
-        ]
-    elif weight.rounds:
-        lines = ["code = {sign, m}; product = the magnitude of field m, negated if sign, with"]
-        words = {
-            "a": f"a << {weight.frac_bits}",
-            "sqrt(2) a": f"R[a] = round(a * sqrt(2) * 2**{weight.frac_bits + weight.guard_bits})",
-            "a / sqrt(2)": f"H[a] = round(a * sqrt(2) * 2**{weight.frac_bits - 1})",
-        }
-        symbols = {"a": f"a<<{weight.frac_bits}", "sqrt(2) a": "R[a]", "a / sqrt(2)": "H[a]"}
-        lines += [words[line] for line in weight.lines[1:]]
-        fields = ["0" if t is None else f"{symbols[weight.lines[t.line]]}<<{t.shift}" for t in weight.terms]
-        lines.append("; ".join(f"m = {m}: {text}" for m, text in enumerate(fields)))
-    elif weight.shift_and_lut and weight.record.kind == "powers":
-        lines = [
-            f"code = {{sign, m}}; product = a << m, negated if sign; 0 if m > {max(t.shift for t in weight.terms if t)}"
-        ]
-    else:
-        whole = ", ".join(str(weight.integer(m)) for m in range(1 << weight.magnitude_bits))
-        lines = [f"code = {{sign, m}}; product = a * {{{whole}}}[m], negated if sign"]
-    return [*lines, f"activation * level = product * {weight.product_scale!r}"]
-
-
 def header(spec: UnitSpec | TileSpec) -> str:
     """The comment at the head of a unit's Verilog: product, options, and what it computes."""
     from hw.units.tile import TileSpec, meant
@@ -188,7 +149,7 @@ def header(spec: UnitSpec | TileSpec) -> str:
         "",
         f"a: activation, {activation}",
         f"w: weight code, grid {spec.weight.grid}, {spec.weight.storage_bits} bits stored",
-        *definition(spec.weight),
+        *spec.weight.definition,
     ]
     if isinstance(spec, TileSpec):
         from hw.units.contract import comments

@@ -54,7 +54,7 @@ def ways(weight: WeightFormat) -> list[str]:
 
 def with_blocks() -> list[UnitSpec]:
     """What Yosys can give multiplier blocks to."""
-    return [s for s in specs() if s.weight.grid == "int" and s.unit != "tile"]
+    return [s for s in specs() if s.weight.record.uniform and s.unit != "tile"]
 
 
 def row(cost: FpgaCost) -> str:

@@ -16,7 +16,7 @@ import click
 
 from asq_sw.console import run
 from asq_sw.errors import InputError
-from asq_sw.formats import ActivationFormat, WeightFormat
+from asq_sw.formats import ActivationFormat, WeightFormat, grids
 from hw.units.variants.select_shift import OneHotShift
 
 MAX_FIELD_BITS = 3
@@ -116,9 +116,7 @@ def _new_bits(order: tuple[int, ...]) -> list[int]:
 
 @click.command(help="The assignments of magnitude codes that are cheapest to decode.")
 @click.option("--bits", type=click.IntRange(2, MAX_FIELD_BITS + 1), default=4, show_default=True)
-@click.option(
-    "--grid", type=click.Choice(["post", "post-gap", "fp4", "pot"]), default="post", show_default=True
-)
+@click.option("--grid", type=click.Choice(grids(lambda grid: grid.shifts)), default="post", show_default=True)
 @click.option("--count", type=click.IntRange(1), default=8, show_default=True)
 def main(bits: int, grid: str, count: int) -> None:
     weight = WeightFormat(grid, bits, 0)

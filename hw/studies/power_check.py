@@ -52,9 +52,7 @@ ORIGINALS = "ASQ_LIBERTY"
 """Environment variable that names the folder of the original Liberty files, which are not carried; else ``liberty``."""
 RECIPE = "ripple area"
 UNITS: tuple[UnitSpec, ...] = tuple(
-    UnitSpec(
-        unit, WeightFormat(grid, bits, frac_bits=0) if grid == "post" else WeightFormat(grid, bits), abits
-    )
+    UnitSpec(unit, WeightFormat(grid, bits, frac_bits=0), abits)
     for unit, grid, bits, abits in (
         ("pe", "post", 4, 4),
         ("pe", "int", 4, 4),

@@ -244,7 +244,7 @@ def measure(
         wbits=spec.weight.bits,
         abits=spec.abits,
         variant=spec.variant,
-        frac_bits=spec.weight.frac_bits if spec.weight.grid.startswith("post") else None,
+        frac_bits=spec.weight.frac_bits if spec.weight.takes_frac_bits else None,
         rows=spec.rows,
         cols=spec.cols,
         dataflow=None if isinstance(spec, TileSpec) else spec.dataflow,

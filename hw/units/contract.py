@@ -69,7 +69,7 @@ def record(tile: TileSpec) -> dict[str, Any]:
         "made_by": f"asq verilog {tile.options}",
         "grid": tile.weight.grid,
         "wbits": tile.weight.bits,
-        "frac_bits": tile.weight.frac_bits if tile.weight.grid.startswith("post") else None,
+        "frac_bits": tile.weight.frac_bits if tile.weight.takes_frac_bits else None,
         "abits": tile.abits,
         "signed_activations": tile.signed_activations,
         "variant": tile.variant,

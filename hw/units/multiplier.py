@@ -16,7 +16,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from asq_sw.errors import InputError
-from asq_sw.formats import GRIDS, ActivationFormat, WeightFormat, apot_fields, signed_width
+from asq_sw.formats import GRIDS, ActivationFormat, WeightFormat, grids, signed_width
 from hw.units.unit import UnitSpec, formats_name
 
 
@@ -172,7 +172,7 @@ class ShiftMultiplier(Multiplier):
     for fp4, none for POT. (negative, zero, line, shift) are :meth:`WeightFormat.decompose` of the code.
     """
 
-    grids: ClassVar[tuple[str, ...]] = ("post", "post-paper", "post-gap", "fp4", "pot", "pot-paper")
+    grids: ClassVar[tuple[str, ...]] = grids(lambda grid: grid.shifts)
     variant: ClassVar[str] = "shift-lut"
 
     def elaborate(self, platform: object) -> Module:
@@ -223,33 +223,34 @@ class ShiftMultiplier(Multiplier):
 class PostMultiplier(ShiftMultiplier):
     """The POST multiplier: levels are powers of sqrt(2)."""
 
-    grids: ClassVar[tuple[str, ...]] = ("post", "post-paper", "post-gap")
+    grids: ClassVar[tuple[str, ...]] = grids(lambda grid: grid.sqrt2)
 
 
 class PotMultiplier(ShiftMultiplier):
     """The power-of-two multiplier: a shift alone."""
 
-    grids: ClassVar[tuple[str, ...]] = ("pot", "pot-paper")
+    grids: ClassVar[tuple[str, ...]] = grids(lambda grid: grid.shifts and not grid.reads_table)
     variant: ClassVar[str] = "shift"
 
 
 class Fp4Multiplier(ShiftMultiplier):
     """The E2M1 multiplier: POST's datapath with 3 * a in the table."""
 
-    grids: ClassVar[tuple[str, ...]] = ("fp4",)
+    grids: ClassVar[tuple[str, ...]] = grids(lambda grid: grid.factor > 0)
 
 
 class ApotMultiplier(Multiplier):
-    """Sum of one shifted activation per additive term (:func:`asq_sw.formats.apot_fields`), signed."""
+    """Sum of one shifted activation per additive term (:class:`asq_sw.formats.Selector`), signed."""
 
-    grids: ClassVar[tuple[str, ...]] = ("apot",)
+    grids: ClassVar[tuple[str, ...]] = grids(lambda grid: grid.selectors is not None)
     variant: ClassVar[str] = "shift-add"
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         width = self.product_bits
         total: Value | None = None
-        for index, (low, bits, powers) in enumerate(apot_fields(self.weight.magnitude_bits)):
+        assert self.weight.record.selectors is not None
+        for index, (low, bits, powers) in enumerate(self.weight.record.selectors(self.weight.magnitude_bits)):
             picks: list[Value] = [Const(0, width)]
             for power in powers:
                 moved = Cat(Const(0, power.bit_length() - 1), self.a) if power > 1 else self.a
@@ -275,7 +276,7 @@ class IntMultiplier(Multiplier):
     Sign-magnitude: the magnitude's product, then the sign. Two's complement: a signed multiplication.
     """
 
-    grids: ClassVar[tuple[str, ...]] = ("int", "int-full")
+    grids: ClassVar[tuple[str, ...]] = grids(lambda grid: grid.uniform)
     variant: ClassVar[str] = "multiply"
 
     def elaborate(self, platform: object) -> Module:
@@ -290,7 +291,7 @@ class IntMultiplier(Multiplier):
 class FixedTableMultiplier(Multiplier):
     """A table of fixed-point levels, then a multiplication: ``a * round(level * 2**F)``."""
 
-    grids: ClassVar[tuple[str, ...]] = ("nf4",)
+    grids: ClassVar[tuple[str, ...]] = grids(lambda grid: grid.kind == "table")
     variant: ClassVar[str] = "table-multiply"
 
     def elaborate(self, platform: object) -> Module:

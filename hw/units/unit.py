@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from asq_sw.errors import InputError
-from asq_sw.formats import GRIDS, MAX_BITS, MIN_BITS, ActivationFormat, WeightFormat
+from asq_sw.formats import GRIDS, MAX_BITS, MIN_BITS, ActivationFormat, WeightFormat, grids
 from hw.units.variants import VARIANTS as TILE_VARIANTS
 
 DATAFLOWS = ("ws", "os")
@@ -45,14 +45,34 @@ class Entry(NamedTuple):
 _MULTIPLIERS = (
     Entry(
         "multiplier",
-        ("post", "post-paper", "post-gap", "fp4"),
+        grids(lambda grid: grid.reads_table),
         "shift-lut",
         "hw.units.multiplier:ShiftMultiplier.from_spec",
     ),
-    Entry("multiplier", ("pot", "pot-paper"), "shift", "hw.units.multiplier:PotMultiplier.from_spec"),
-    Entry("multiplier", ("apot",), "shift-add", "hw.units.multiplier:ApotMultiplier.from_spec"),
-    Entry("multiplier", ("int", "int-full"), "multiply", "hw.units.multiplier:IntMultiplier.from_spec"),
-    Entry("multiplier", ("nf4",), "table-multiply", "hw.units.multiplier:FixedTableMultiplier.from_spec"),
+    Entry(
+        "multiplier",
+        grids(lambda grid: grid.shifts and not grid.reads_table),
+        "shift",
+        "hw.units.multiplier:PotMultiplier.from_spec",
+    ),
+    Entry(
+        "multiplier",
+        grids(lambda grid: grid.selectors is not None),
+        "shift-add",
+        "hw.units.multiplier:ApotMultiplier.from_spec",
+    ),
+    Entry(
+        "multiplier",
+        grids(lambda grid: grid.uniform),
+        "multiply",
+        "hw.units.multiplier:IntMultiplier.from_spec",
+    ),
+    Entry(
+        "multiplier",
+        grids(lambda grid: grid.kind == "table"),
+        "table-multiply",
+        "hw.units.multiplier:FixedTableMultiplier.from_spec",
+    ),
     Entry("multiplier", GRIDS, "table", "hw.units.multiplier:TableMultiplier.from_spec", max_index_bits=12),
 )
 
@@ -222,9 +242,9 @@ class UnitSpec:
     def options(self) -> str:
         """The command-line words that mean this unit, such as ``pe --grid post --wbits 4 --abits 4 ...``."""
         words = [self.unit, "--grid", self.weight.grid, "--wbits", str(self.weight.bits)]
-        if self.weight.grid == "post" and not self.weight.consecutive:
-            words += ["--exponents", ",".join(map(str, self.weight.exponents))]
-        if self.weight.exponents and self.weight.anchor != self.weight.exponents[-1]:
+        if self.weight.own_exponents is not None:
+            words += ["--exponents", ",".join(map(str, self.weight.own_exponents))]
+        if self.weight.half_anchor:
             words += ["--anchor", str(self.weight.anchor)]
         if self.weight.encoding != self.weight.record.encodings[0]:
             words += ["--encoding", self.weight.encoding]

@@ -11,25 +11,19 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 
+from asq_sw.formats import GRID_RECORDS, WeightFormat
 from reports.figures import STYLE, to_svg
 
 Row = Mapping[str, Any]
 
-TILE_GRIDS = {
-    "asq-post": "post",
-    "asq-post-gap": "post-gap",
-    "asq-uniform": "int",
-    "asq-pot": "pot",
-    "asq-apot": "apot",
-    "asq-fp4": "fp4",
-}
+TILE_GRIDS = {f"asq-{grid.trained_as}": grid.name for grid in GRID_RECORDS.values()}
 """Quantizer -> weight grid of the tile that runs it; all have ASQ activations."""
 
 
 def trained_with(rows: Sequence[Row], tile: Row) -> float | None:
     """Top-1 of the network trained (seed 0, no teacher) on a tile's grid and widths, with its table in the forward pass.
 
-    A grid without a table, and POST at 2 bits, which has none, needs no rounding.
+    A grid whose products are not rounded, POST at 2 bits among them, needs none.
     """
     for r in rows:
         widths = (int(r["wbits"]), int(r["abits"]))
@@ -37,7 +31,7 @@ def trained_with(rows: Sequence[Row], tile: Row) -> float | None:
             continue
         if r["seed"] != "0" or taught(r):
             continue
-        exact = tile["grid"] not in ("post", "post-gap") or tile["wbits"] == 2
+        exact = not WeightFormat(tile["grid"], tile["wbits"]).rounds
         if exact or (r["rounded"] == "True" and r["frac_bits"] == str(tile["frac_bits"])):
             return float(r["test_accuracy"])
     return None

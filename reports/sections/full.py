@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from asq_sw.formats import GRID_RECORDS
 from reports.sections import quick
 
 Row = Mapping[str, Any]
@@ -88,7 +89,7 @@ def sections(data: Mapping[str, Any]) -> list[dict[str, Any]]:
         [
             [
                 u["node"], f"{u['grid']} {u['wbits']}x{u['abits']}",
-                u["frac_bits"] if u["grid"].startswith("post") else "–", f"{u['area_um2']:.1f}",
+                u["frac_bits"] if GRID_RECORDS[u["grid"]].takes_frac_bits else "–", f"{u['area_um2']:.1f}",
                 f"{u['delay_ns']:.2f}", f"{u['energy_per_mac_fj']:.1f}",
             ]
             for u in units

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 
+from asq_sw.formats import GRID_RECORDS
 from hw.studies import space
 from hw.synth.libraries.library import load
 from hw.synth.mapping.polarity import full_adder
@@ -93,8 +94,9 @@ def figure(row: Row, name: str, clock_ns: float | None = None) -> float:
 
 def format_name(row: Row) -> str:
     """A format in a word, such as ``post4 F0``."""
-    bits = "" if row["grid"] in ("fp4", "nf4") else row["wbits"]
-    fraction = f" F{row['frac_bits']}" if row["frac_bits"] is not None and row["grid"] != "nf4" else ""
+    record = GRID_RECORDS[row["grid"]]
+    bits = "" if len(record.widths) == 1 else row["wbits"]
+    fraction = f" F{row['frac_bits']}" if record.sqrt2 else ""
     exact = " on fp4's datapath" if row["format"] == space.GAP4_E2M1.name else ""
     return f"{row['grid']}{bits}{fraction}{exact}"
 

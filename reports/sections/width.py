@@ -110,6 +110,11 @@ def share_lines(rows: Sequence[Row], networks: Sequence[str]) -> str:
         return to_svg(figure, "mac-share")
 
 
+def _as_rounded(row: Row, tile: Row) -> bool:
+    """Whether a network was trained with the products that a tile rounds."""
+    return bool(row["rounded"] == "True" and row["frac_bits"] == str(tile["frac_bits"]))
+
+
 def trained_points(tiles: Tiles, accuracy: Sequence[Row]) -> list[dict[str, Any]]:
     """A point per grid and width that has both a measured tile and a trained network (seed 0), and which are best."""
     points = []
@@ -120,8 +125,9 @@ def trained_points(tiles: Tiles, accuracy: Sequence[Row]) -> list[dict[str, Any]
         tile = tiles.get((grid, int(r["wbits"])))
         if tile is None:
             continue
-        if grid == "post" and int(r["wbits"]) == 4 and (r["rounded"] != "True" or r["frac_bits"] != "0"):
-            continue  # the smallest tile rounds its table: what was trained with that stands for it
+        alike = [o for o in accuracy if (o["quantizer"], o["wbits"]) == (r["quantizer"], r["wbits"])]
+        if any(_as_rounded(o, tile) for o in alike) and not _as_rounded(r, tile):
+            continue  # what was trained with the tile's rounding stands for it
         points.append(
             {
                 "grid": grid, "bits": int(r["wbits"]), "accuracy": r["test_accuracy"],

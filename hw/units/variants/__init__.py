@@ -6,15 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from asq_sw.errors import InputError
-from asq_sw.formats import GRID_RECORDS, GRIDS, ActivationFormat, WeightFormat
+from asq_sw.formats import GRIDS, ActivationFormat, WeightFormat, grids
 
 if TYPE_CHECKING:
     from hw.units.variants.products import Products
 
-_POWERS = ("post", "post-paper", "post-gap", "pot", "pot-paper", "fp4")
-_INT = ("int", "int-full")
-_SIGNED = tuple(name for name, grid in GRID_RECORDS.items() if "sign-magnitude" in grid.encodings)
-_TABLES = ("post", "post-paper", "post-gap", "fp4")
+_SHIFTS = grids(lambda grid: grid.shifts)
+_UNIFORM = grids(lambda grid: grid.uniform)
+_SIGNED = grids(lambda grid: "sign-magnitude" in grid.encodings)
+_TABLES = grids(lambda grid: grid.reads_table)
 
 
 class Entry(NamedTuple):
@@ -31,27 +31,47 @@ class Entry(NamedTuple):
 
 # The first line that names a grid is the grid's default.
 VARIANTS: tuple[Entry, ...] = (
-    Entry("select-shift", _POWERS, "hw.units.variants.select_shift:SelectShift"),
-    Entry("one-hot-shift", _POWERS, "hw.units.variants.select_shift:OneHotShift"),
-    Entry("late-sign", _POWERS, "hw.units.variants.select_shift:LateSign"),
-    Entry("carry-in", _POWERS, "hw.units.variants.signs:CarryIn"),
-    Entry("gated", _POWERS, "hw.units.variants.signs:Gated"),
-    Entry("two-signs", _POWERS, "hw.units.variants.signs:TwoSigns"),
+    Entry("select-shift", _SHIFTS, "hw.units.variants.select_shift:SelectShift"),
+    Entry("one-hot-shift", _SHIFTS, "hw.units.variants.select_shift:OneHotShift"),
+    Entry("late-sign", _SHIFTS, "hw.units.variants.select_shift:LateSign"),
+    Entry("carry-in", _SHIFTS, "hw.units.variants.signs:CarryIn"),
+    Entry("gated", _SHIFTS, "hw.units.variants.signs:Gated"),
+    Entry("two-signs", _SHIFTS, "hw.units.variants.signs:TwoSigns"),
     Entry("post-or-fp4", ("post", "fp4"), "hw.units.variants.two_grids:PostOrFp4"),
     Entry("own-table", _TABLES, "hw.units.variants.select_shift:OwnTable"),
     Entry("shift-add", _TABLES, "hw.units.variants.shift_add:ShiftAdd"),
     Entry("shared-shift-add", _TABLES, "hw.units.variants.shift_add:SharedShiftAdd"),
-    Entry("even-odd", ("post", "post-paper"), "hw.units.variants.even_odd:EvenOdd"),
+    Entry(
+        "even-odd",
+        grids(lambda grid: grid.sqrt2 and grid.exponents is None),
+        "hw.units.variants.even_odd:EvenOdd",
+    ),
     Entry("gap-or-fp4", ("post-gap", "fp4"), "hw.units.variants.two_grids:GapOrFp4"),
-    Entry("signed-planes", ("int",), "hw.units.variants.signed_planes:SignedPlanes"),
-    Entry("signed-digits", ("int",), "hw.units.variants.signed_planes:SignedDigits"),
-    Entry("booth", _INT, "hw.units.variants.booth:Booth"),
-    Entry("paired-planes", _INT, "hw.units.variants.paired_planes:PairedPlanes"),
-    Entry("digits", _INT, "hw.units.variants.digits:Digits"),
-    Entry("planes", _INT, "hw.units.variants.planes:Planes"),
-    Entry("decoded-planes", ("nf4",), "hw.units.variants.signed_planes:DecodedPlanes"),
+    Entry(
+        "signed-planes",
+        grids(lambda grid: grid.uniform and not grid.full),
+        "hw.units.variants.signed_planes:SignedPlanes",
+    ),
+    Entry(
+        "signed-digits",
+        grids(lambda grid: grid.uniform and not grid.full),
+        "hw.units.variants.signed_planes:SignedDigits",
+    ),
+    Entry("booth", _UNIFORM, "hw.units.variants.booth:Booth"),
+    Entry("paired-planes", _UNIFORM, "hw.units.variants.paired_planes:PairedPlanes"),
+    Entry("digits", _UNIFORM, "hw.units.variants.digits:Digits"),
+    Entry("planes", _UNIFORM, "hw.units.variants.planes:Planes"),
+    Entry(
+        "decoded-planes",
+        grids(lambda grid: grid.kind == "table"),
+        "hw.units.variants.signed_planes:DecodedPlanes",
+    ),
     Entry("multiples", _SIGNED, "hw.units.variants.multiples:Multiples"),
-    Entry("decoded-planes", ("apot", "fp4"), "hw.units.variants.signed_planes:DecodedPlanes"),
+    Entry(
+        "decoded-planes",
+        grids(lambda grid: grid.kind == "whole" and not grid.uniform),
+        "hw.units.variants.signed_planes:DecodedPlanes",
+    ),
     Entry("whole-table", GRIDS, "hw.units.variants.whole_table:WholeTable", 12),
 )
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
 
 from asq_sw.errors import InputError
-from asq_sw.formats import ActivationFormat, WeightFormat, signed_width
+from asq_sw.formats import ActivationFormat, WeightFormat, grids, signed_width
 from hw.rtl.adders import Operand
 from hw.units.multiplier import lookup
 from hw.units.variants.products import Products
@@ -22,7 +22,7 @@ class EvenOdd(Products):
     table, at most ``2**(m >> 1) / 2`` per odd product.
     """
 
-    grids: ClassVar[tuple[str, ...]] = ("post", "post-paper")
+    grids: ClassVar[tuple[str, ...]] = grids(lambda grid: grid.sqrt2 and grid.exponents is None)
     sums: ClassVar[tuple[str, ...]] = ("acc", "odd")
 
     def __init__(self, weight: WeightFormat, activation: ActivationFormat):

@@ -8,7 +8,7 @@ from typing import ClassVar
 from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
 
 from asq_sw.errors import InputError
-from asq_sw.formats import GRID_RECORDS, ActivationFormat, WeightFormat
+from asq_sw.formats import ActivationFormat, WeightFormat, grids
 from hw.rtl.adders import Operand
 from hw.units.multiplier import lookup
 from hw.units.variants.products import Products
@@ -20,9 +20,7 @@ class Multiples(Products):
     Lines that are shifts of one another are one line.
     """
 
-    grids: ClassVar[tuple[str, ...]] = tuple(
-        name for name, grid in GRID_RECORDS.items() if "sign-magnitude" in grid.encodings
-    )
+    grids: ClassVar[tuple[str, ...]] = grids(lambda grid: "sign-magnitude" in grid.encodings)
 
     def __init__(self, weight: WeightFormat, activation: ActivationFormat):
         super().__init__(weight, activation)

@@ -9,6 +9,7 @@ import numpy as np
 from amaranth.hdl import Cat, Module, Value
 from numpy.typing import NDArray
 
+from asq_sw.formats import grids
 from hw.rtl.adders import Operand
 from hw.units.variants.products import Products
 
@@ -20,7 +21,7 @@ class Planes(Products):
     of subtracting ``2**(b-1) * w_top * u``; what is left depends on the weight alone.
     """
 
-    grids: ClassVar[tuple[str, ...]] = ("int", "int-full")
+    grids: ClassVar[tuple[str, ...]] = grids(lambda grid: grid.uniform)
 
     def lines(self, m: Module, activations: Sequence[Value]) -> Value:
         return Cat(self.offset_binary(a) for a in activations)

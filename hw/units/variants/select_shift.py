@@ -15,7 +15,7 @@ from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
 from numpy.typing import NDArray
 
 from asq_sw.errors import InputError
-from asq_sw.formats import ActivationFormat, WeightFormat
+from asq_sw.formats import ActivationFormat, WeightFormat, grids
 from hw.rtl.adders import Operand
 from hw.units.multiplier import lookup
 from hw.units.variants.products import Products
@@ -46,7 +46,7 @@ class SelectShift(Products):
         bits that they may have. A line is shifted at least as far as all its levels are, if that saves a distance.
     """
 
-    grids: ClassVar[tuple[str, ...]] = ("post", "post-paper", "post-gap", "pot", "pot-paper", "fp4")
+    grids: ClassVar[tuple[str, ...]] = grids(lambda grid: grid.shifts)
     one_hot: ClassVar[bool] = False
     late_sign: ClassVar[bool] = False
     own_table: ClassVar[bool] = False

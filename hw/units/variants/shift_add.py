@@ -7,7 +7,7 @@ from typing import ClassVar
 from amaranth.hdl import Cat, Const, Module, Signal, Value
 
 from asq_sw.errors import InputError
-from asq_sw.formats import ActivationFormat, WeightFormat
+from asq_sw.formats import ActivationFormat, WeightFormat, grids
 from hw.rtl.adders import Operand, add_up
 from hw.units.variants.select_shift import SelectShift
 
@@ -60,7 +60,7 @@ class ShiftAdd(SelectShift):
     c, n and d are the smallest that give the definition's rounding for every activation.
     """
 
-    grids: ClassVar[tuple[str, ...]] = ("post", "post-paper", "post-gap", "fp4")
+    grids: ClassVar[tuple[str, ...]] = grids(lambda grid: grid.reads_table)
     own_table: ClassVar[bool] = True
 
     def __init__(self, weight: WeightFormat, activation: ActivationFormat):

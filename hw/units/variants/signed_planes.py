@@ -15,7 +15,7 @@ import numpy as np
 from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
 from numpy.typing import NDArray
 
-from asq_sw.formats import ActivationFormat, WeightFormat
+from asq_sw.formats import ActivationFormat, WeightFormat, grids
 from hw.rtl.adders import Operand, add_up
 from hw.units.multiplier import lookup
 from hw.units.variants.products import Products
@@ -29,7 +29,7 @@ class SignedPlanes(Products):
     Weights are stored as sign and magnitude whatever the format's codes are.
     """
 
-    grids: ClassVar[tuple[str, ...]] = ("int",)
+    grids: ClassVar[tuple[str, ...]] = grids(lambda grid: grid.uniform and not grid.full)
 
     def __init__(self, weight: WeightFormat, activation: ActivationFormat):
         super().__init__(weight, activation)
@@ -113,7 +113,7 @@ class SignedDigits(SignedPlanes):
 class DecodedPlanes(SignedPlanes):
     """:class:`SignedPlanes` of a grid whose integer weights are not its codes: a table in front, in every product."""
 
-    grids: ClassVar[tuple[str, ...]] = ("apot", "fp4", "nf4")
+    grids: ClassVar[tuple[str, ...]] = grids(lambda grid: grid.kind != "powers" and not grid.uniform)
 
     def __init__(self, weight: WeightFormat, activation: ActivationFormat):
         super().__init__(weight, activation)

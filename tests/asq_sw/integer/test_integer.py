@@ -136,11 +136,15 @@ def test_mantissa_is_the_nearest_of_16_bits() -> None:
             assert abs(whole) >= 1 << 14 or right == 62
 
 
-@pytest.mark.parametrize("method", ["asq-post", "lsq", "qil", "asq-apot", "daq", "asq-fp4", "pact"])
+@pytest.mark.parametrize(
+    "method", ["asq-post", "lsq", "qil", "asq-apot", "daq", "asq-fp4", "pact", "asq-nf4", "asq-int-full"]
+)
 def test_every_method_exports(method: str) -> None:
     """An untrained residual network: integers follow the fake-quantized network closely."""
     graph = build("resnet20", (3, 16, 16))
-    network = Network(graph, quantizers(graph, choices(graph, method, 4 if "fp4" in method else 3, 4)))
+    network = Network(
+        graph, quantizers(graph, choices(graph, method, 4 if method in ("asq-fp4", "asq-nf4") else 3, 4))
+    )
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (16, 16, 16, 3)).astype(np.uint8)
     from asq_sw.data import Part

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from asq_sw.errors import InputError
+from asq_sw.formats import WeightFormat
 from asq_sw.graph.graph import Builder, Graph
 from asq_sw.graph.models import build
 from asq_sw.nn.loss import cross_entropy
 from asq_sw.nn.network import Network
 from asq_sw.nn.normalization import RELU, BatchNorm
-from asq_sw.quantizers import Asq, Post
+from asq_sw.quantizers import Asq, GridWeights
 from asq_sw.quantizers.layer import LayerQuantizers
 from asq_sw.quantizers.methods import choices, quantizers
 
@@ -150,8 +151,10 @@ def test_quantized_step_is_the_same_for_any_number_of_threads() -> None:
 
 
 @pytest.mark.parametrize("op", ["conv", "linear"])
-@pytest.mark.parametrize("frac_bits", [0, 2])
-def test_rounded_products_are_the_formats(op: str, frac_bits: int) -> None:
+@pytest.mark.parametrize(
+    ("grid", "frac_bits"), [("post", 0), ("post", 2), ("post-paper", 1), ("post-gap", 0), ("nf4", 3)]
+)
+def test_rounded_products_are_the_formats(op: str, grid: str, frac_bits: int) -> None:
     b = Builder((5, 6, 6))
     if op == "conv":
         b.conv("m", 7, 3, 2, 1)
@@ -159,7 +162,9 @@ def test_rounded_products_are_the_formats(op: str, frac_bits: int) -> None:
         b.node("f", "flatten")
         b.linear("m", 7, bias=False)
     graph = b.graph("one")
-    pair = LayerQuantizers(Post(4, frac_bits=frac_bits), Asq(4, channel_axis=-1), rounded=True)
+    pair = LayerQuantizers(
+        GridWeights(WeightFormat(grid, 4, frac_bits)), Asq(4, channel_axis=-1), rounded=True
+    )
     net = Network(graph, {"m": pair}, dtype=np.float64)
     x = np.abs(np.random.default_rng(0).normal(size=(3, 6, 6, 5)))
     y = net.forward(x)

@@ -13,21 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asq_sw.errors import InputError
-from asq_sw.formats import WeightFormat
+from asq_sw.formats import GRID_RECORDS, WeightFormat
 from asq_sw.quantizers import (
-    Apot,
     Asq,
     Daq,
     Dorefa,
-    Fp4,
     GridWeights,
     Lsq,
     LsqPlus,
     Pact,
     Post,
-    Pot,
     Qil,
-    Uniform,
 )
 
 
@@ -37,6 +33,10 @@ def normal(*shape: int, seed: int = 0, dtype: type = np.float64) -> np.ndarray:
 
 def clamp_round(v: np.ndarray, low: float, high: float) -> np.ndarray:
     return np.rint(np.clip(v, low, high))
+
+
+def grid(name: str, bits: int, **options) -> GridWeights:
+    return GridWeights(WeightFormat(name, bits), **options)
 
 
 ACTIVATIONS = {
@@ -49,12 +49,13 @@ ACTIVATIONS = {
     "daq": lambda b: Daq(b),
 }
 WEIGHTS = {
-    "post": lambda b: Post(b),
-    "post-paper": lambda b: Post(b, paper=True),
-    "pot": lambda b: Pot(b),
-    "apot": lambda b: Apot(b),
-    "uniform": lambda b: Uniform(b),
-    "per tensor": lambda b: Post(b, per_channel=False),
+    **{
+        name: lambda b, name=name: grid(
+            name, b if b in GRID_RECORDS[name].widths else GRID_RECORDS[name].widths[0]
+        )
+        for name in GRID_RECORDS
+    },
+    "per tensor": lambda b: grid("post", b, per_channel=False),
     "lsq": lambda b: Lsq(b, weights=True),
     "lsq+": lambda b: LsqPlus(b, weights=True),
     "dorefa": lambda b: Dorefa(b, weights=True),
@@ -101,42 +102,78 @@ def test_asq_of_few_channels_has_one_layer() -> None:
     np.testing.assert_allclose(x_hat, clamp_round(x / step, 0, 15) * step, rtol=1e-12)
 
 
-@pytest.mark.parametrize(("grid", "make"), [("post", Post), ("pot", Pot), ("apot", Apot), ("int", Uniform)])
-@pytest.mark.parametrize("bits", [2, 3, 4, 8])
-def test_grids_take_the_nearest_level(grid: str, make, bits: int) -> None:
+@pytest.mark.parametrize(("name", "bits"), [(g, b) for g, r in GRID_RECORDS.items() for b in r.widths])
+def test_grids_take_the_nearest_level(name: str, bits: int) -> None:
     w = normal(6, 7, 3, 3)
-    q = make(bits)
+    q = grid(name, bits)
     w_hat = q.forward(w)
     alpha = np.quantile(np.abs(w.reshape(6, -1)), 0.99, axis=1)
     np.testing.assert_allclose(q.parameters["alpha"], alpha, rtol=1e-12)
-    levels = WeightFormat(grid, bits).levels
-    v = np.clip(w.reshape(6, -1) / alpha[:, None], -1, 1)
+    levels = WeightFormat(name, bits).levels
+    v = w.reshape(6, -1) / alpha[:, None]
     nearest = levels[np.abs(v[..., None] - levels).argmin(axis=-1)]
     np.testing.assert_allclose(w_hat.reshape(6, -1), nearest * alpha[:, None], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("paper", "name"), [(False, "post"), (True, "post-paper")])
+def test_post_is_its_grid(paper: bool, name: str) -> None:
+    w = normal(4, 50)
+    q = Post(4, paper, frac_bits=1)
+    assert q.format == WeightFormat(name, 4, 1)
+    np.testing.assert_array_equal(q.forward(w), grid(name, 4).forward(w))
+
+
+def test_ties_go_towards_zero_on_either_side() -> None:
+    """nf4's midpoints next to zero, times an alpha that divides them exactly."""
+    q = grid("nf4", 4)
+    levels = q.format.levels
+    w = np.array([[levels[6] / 2, levels[8] / 2, (levels[5] + levels[6]) / 2, (levels[8] + levels[9]) / 2]])
+    q.load_state({"alpha": np.ones(1)})
+    np.testing.assert_array_equal(q.forward(w), [[0, 0, levels[6], levels[8]]])
+
+
+@pytest.mark.parametrize("name", ["post", "nf4", "int-full"])
+def test_other_numbers_in_the_levels_place(name: str) -> None:
+    q = grid(name, 4)
+    w = normal(5, 3, 2, 2)
+    w_hat = q.forward(w)
+    values = q.format.levels**3
+    cubes = (w_hat / q.parameters["alpha"].reshape(-1, 1, 1, 1)) ** 3 * q.parameters["alpha"].reshape(
+        -1, 1, 1, 1
+    )
+    np.testing.assert_allclose(q.with_levels(w, values), cubes, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(q.with_levels(w_hat, values), cubes, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["nf4", "int-full"])
+def test_least_squares_start_of_asymmetric_levels(name: str) -> None:
+    """No share of a finer scan is much better, and weights of one sign alone are served by their own side."""
+    w = np.abs(normal(2, 500)) * [[1], [-1]]
+    q = grid(name, 4, start="least-squares")
+    error = np.square(q.forward(w) - w).sum(axis=1)
+    levels = WeightFormat(name, 4).levels
+    for row in range(2):
+        scan = [
+            np.square(a * levels[np.abs(w[row, :, None] / a - levels).argmin(axis=-1)] - w[row]).sum()
+            for a in np.quantile(np.abs(w[row]), 0.99) * np.linspace(0.2, 1.3, 200)
+        ]
+        assert error[row] <= 1.02 * min(scan)
 
 
 def test_least_squares_start_is_the_ternary_optimum() -> None:
     """2 bits are -1, 0, 1: keeping the k largest costs least where (their sum)**2 / k is largest."""
     w = normal(5, 400)
-    q = Post(2, start="least-squares")
+    q = grid("post", 2, start="least-squares")
     error = np.square(q.forward(w) - w).sum(axis=1)
     falling = np.sort(np.abs(w), axis=1)[:, ::-1]
     gain = np.cumsum(falling, axis=1) ** 2 / np.arange(1, 401)
     least = np.square(w).sum(axis=1) - gain.max(axis=1)
     assert (error >= least - 1e-9).all()
     assert (error < 1.01 * least).all()
-    wide = Post(2)
+    wide = grid("post", 2)
     assert (np.square(wide.forward(w) - w).sum(axis=1) > 1.5 * error).all()
     with pytest.raises(InputError, match="start is 'warm'"):
-        Post(2, start="warm")
-
-
-def test_fp4_and_the_printed_grid_are_the_formats() -> None:
-    w = normal(4, 50)
-    for q in (Fp4(), Post(4, paper=True), Pot(4, paper=True)):
-        level = q.forward(w) / q.parameters["alpha"][:, None]
-        assert np.abs(level[..., None] - q.format.levels).min(axis=-1).max() < 1e-9
-        assert len(np.unique(level.round(9))) > 8
+        grid("post", 2, start="warm")
 
 
 def test_qil_of_two_bits_is_ternary_and_prunes() -> None:
@@ -281,17 +318,37 @@ def test_lsq_gradients(signed: bool) -> None:
     assert q.grads["s"][0] == pytest.approx((grad * e).sum() / (x.size * high) ** 0.5)
 
 
-def test_grid_gradients() -> None:
+@pytest.mark.parametrize("name", ["post", "nf4", "int-full"])
+def test_grid_gradients(name: str) -> None:
     w, grad = normal(5, 64), normal(5, 64, seed=1)
-    q = Post(4)
+    q = grid(name, 4)
     w_hat = q.forward(w, training=True)
     dw = q.backward(grad)
     alpha = q.parameters["alpha"][:, None]
-    inside = np.abs(w) <= alpha
+    low, high = {"int-full": -8 / 7}.get(name, -1), 1
+    inside = (low * alpha <= w) & (w <= high * alpha)
+    assert not inside.all()
     level = w_hat / alpha
-    slope = np.where(inside, level - w / alpha, np.sign(w))
+    slope = np.where(inside, level - w / alpha, np.where(w > 0, high, low))
     np.testing.assert_allclose(dw, grad * inside)
     np.testing.assert_allclose(q.grads["alpha"], (grad * slope).sum(axis=1) / 64**0.5)
+
+
+@pytest.mark.parametrize("name", ["nf4", "int-full"])
+def test_grid_scale_gradient_by_differences(name: str) -> None:
+    """The straight-through function alpha * (clamp(w / alpha) + held rounding), differentiated by differences."""
+    w, grad = normal(3, 200), normal(3, 200, seed=1)
+    q = grid(name, 4)
+    w_hat = q.forward(w, training=True)
+    q.backward(grad)
+    alpha, levels = q.parameters["alpha"][:, None], q.format.levels
+    rounding = w_hat / alpha - np.clip(w / alpha, levels[0], levels[-1])
+
+    def through(a: np.ndarray) -> np.ndarray:
+        return (grad * a * (np.clip(w / a, levels[0], levels[-1]) + rounding)).sum(axis=1)
+
+    numeric = (through(alpha + 1e-7) - through(alpha - 1e-7)) / 2e-7
+    np.testing.assert_allclose(q.grads["alpha"], numeric / 200**0.5, rtol=1e-4, atol=1e-6)
 
 
 def test_pact_gradient_is_what_is_above() -> None:
