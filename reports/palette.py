@@ -24,6 +24,7 @@ GRIDS = {
     "post-gap": Style("#000000", "post-gap"),
     "nf4": Style("#999999", "nf4"),
     "int-full": Style("#882255", "int-full"),
+    "pot-paper": Style("#F0E442", "pot-paper"),
 }
 """Weight grid -> style, in the order of legends."""
 ENERGY_PARTS = {
