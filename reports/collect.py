@@ -55,7 +55,7 @@ def build(
         "options": asdict(request.options),
         "verdicts": verdicts(rows["units"], rows["sqnr"]),
     }
-    data = {key: data[key] for key in dict.fromkeys((*FIRST, *data))}
+    data = {key: data[key] for key in dict.fromkeys((*FIRST, *data)) if key in data}
     step("drawing")
     page = render(data, sections)
     for name, value in rows.items():

@@ -1,4 +1,4 @@
-"""The quick report: what it must contain, made once for all checks."""
+"""The report: what it must contain. The whole one is made once for all checks."""
 
 from __future__ import annotations
 
@@ -6,23 +6,29 @@ import csv
 import json
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from report_rows import carried_units
 
 from asq_sw.cli import main
 from asq_sw.errors import InputError
+from asq_sw.sqnr import DISTRIBUTIONS
+from reports import collect
+from reports.blocks import Section, Table
 from reports.collect import build
-from reports.page import QUICK, render
+from reports.page import WHOLE, render
 from reports.palette import ENERGY_PARTS
-from reports.scope import NETWORKS, ReportOptions, Step
+from reports.scope import ELEMENTS, NETWORKS, ReportOptions, Request, Step
+from reports.sections import units
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("report")
-    assert build(target, measure=carried_units) == target / "index.html"
+    assert build(target, measure=carried_units, whole=True) == target / "index.html"
     return target
 
 
@@ -37,23 +43,57 @@ def test_command_measures_now_what_the_table_holds(tmp_path: Path) -> None:
         assert row["energy_per_mac_fj"] == held["energy_per_mac_fj"]
 
 
-def test_the_whole_report_adds_nodes_engine_and_memory(tmp_path: Path, folder: Path) -> None:
-    page = build(tmp_path, measure=carried_units, whole=True).read_text()
+@pytest.fixture(scope="module")
+def data(folder: Path) -> dict:
+    return json.loads((folder / "report.json").read_text())
+
+
+def test_the_whole_report_has_nodes_engine_and_memory(folder: Path, data: dict) -> None:
+    page = (folder / "index.html").read_text()
     for title in ("Three nodes", "Tile by tile, and what ASQ costs a machine", "Memory models"):
-        assert f"<h2>{title}" in page or title in page
-        assert title not in (folder / "index.html").read_text()
-    data = json.loads((tmp_path / "report.json").read_text())
+        assert f"<h2>{title}</h2>" in page
     assert {u["node"] for u in data["nodes"]} == {"sky130hd", "asap7"}
     for network in NETWORKS:
         cycles = {r["asq"]: r["total_cycles"] for r in data["engine"] if r["network"] == network}
         assert cycles["two-pass"] > cycles["off"]
         assert cycles["producer"] >= cycles["off"]
-    assert {"nodes.csv", "engine.csv", "memory.csv"} <= {path.name for path in tmp_path.iterdir()}
 
 
-@pytest.fixture(scope="module")
-def data(folder: Path) -> dict:
-    return json.loads((folder / "report.json").read_text())
+class MadeUp:
+    """A section of its own, as a file of :mod:`reports.sections` is one; with the errors that verdicts are made of."""
+
+    def rows(self, request: Request, data: Mapping[str, Any]) -> dict[str, Any]:
+        errors = [
+            {"grid": grid, "bits": bits, "distribution": distribution, "sqnr_db": 20.0}
+            for grid, bits in ELEMENTS
+            for distribution in DISTRIBUTIONS
+        ]
+        return {
+            "about": "this",
+            "sqnr": errors,
+            "answers": [{"a": len(data["units"]), "b": request.options.rows}],
+        }
+
+    def section(self, data: Mapping[str, Any]) -> Section:
+        return Section("Made <up>", [Table("Answers", ["a"], [[data["answers"][0]["a"]]], "Why.", "Here.")])
+
+
+def test_a_section_is_one_entry_of_the_list_and_only_the_list_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collect, "QUICK", (units, MadeUp()))
+    page = build(tmp_path, ReportOptions(rows=16), measure=carried_units).read_text()
+    assert re.findall("<h2>(.*?)</h2>", page)[1:] == [
+        "What a processing element costs",
+        "Made &lt;up&gt;",
+    ]
+    assert "<td>14</td></tr></tbody></table></div>\n<p><b>Answers.</b> Why.</p>" in page
+    assert (tmp_path / "answers.csv").read_text() == "a,b\n14,16\n"
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "index.html", "report.json", "units.csv", "sqnr.csv", "answers.csv",
+    }  # fmt: skip
+    data = json.loads((tmp_path / "report.json").read_text())
+    assert list(data) == ["provenance", "options", "verdicts", "units", "sqnr", "about", "answers"]
 
 
 def test_page_is_one_file_with_sound_figures(folder: Path) -> None:
@@ -112,7 +152,7 @@ def test_csv_is_the_json(folder: Path, data: dict) -> None:
 
 
 def test_the_same_data_gives_the_same_page(folder: Path, data: dict) -> None:
-    assert render(data, QUICK) == (folder / "index.html").read_text()
+    assert render(data, WHOLE) == (folder / "index.html").read_text()
 
 
 def test_unwritable_folder_is_refused_before_any_work(tmp_path: Path) -> None:
