@@ -1,32 +1,42 @@
-"""Collect, draw and write the report: index.html, report.json and the CSV files."""
+"""Collect the rows of all sections, draw the page, write index.html, report.json and the CSV files."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from asq_sw.files import writable_folder, write_text
 from asq_sw.provenance import provenance
-from reports.page import render
-from reports.sections import accuracy, full, quick, tiles
-from reports.tables import write_csv
+from reports import elements
+from reports.blocks import Row
+from reports.page import QUICK, WHOLE, render
+from reports.scope import Measure, ReportOptions, Request
+from reports.verdicts import verdicts
+
+FIRST = (
+    "provenance", "options", "verdicts", "units", "totals", "layers", "sqnr", "tiles", "tiles_trained", "tiles_fronts",
+    "accuracy", "accuracy_longer", "accuracy_grids", "energy_sources",
+)  # fmt: skip
+"""The keys that ``report.json`` begins with, so that two reports can be compared line by line; others follow as they come."""
 
 
 def build(
     folder: str | os.PathLike[str],
-    options: quick.QuickOptions | None = None,
+    options: ReportOptions | None = None,
     step: Callable[[str], None] = lambda message: None,
-    units: Callable[[quick.QuickOptions, quick.Step], list[dict[str, Any]]] = quick.measured_units,
+    measure: Measure = elements.measured,
     whole: bool = False,
 ) -> Path:
     """Make the report in ``folder``; returns the page's path.
 
-    ``units`` gives the rows of the processing elements; by default they are synthesized and measured now.
-    ``whole``: with the sections of :mod:`reports.sections.full`.
+    ``measure`` gives the rows of the processing elements; by default they are synthesized and measured now.
+    ``whole``: with all of :data:`reports.page.WHOLE`.
     Everything is computed before the first file is written, and each file is written whole.
 
     Raises
@@ -34,41 +44,33 @@ def build(
     InputError
         If the folder cannot be written (checked first) or an option is out of range.
     """
-    from sim import Accelerator
-    from sim.cost.energy import sources
-
-    options = options or quick.QuickOptions()
+    request = Request(options or ReportOptions(), step, measure)
     target = writable_folder(folder)
-    rows = units(options, step)
-    totals, layers = quick.simulated(options, rows, step)
-    step("computing the quantization error")
-    errors = quick.quantization_rows()
-    data: dict[str, Any] = {
+    sections = WHOLE if whole else QUICK
+    rows: dict[str, Any] = {}
+    for file in sections:
+        rows |= file.rows(request, rows)
+    data = rows | {
         "provenance": provenance(),
-        "options": asdict(options),
-        "verdicts": quick.verdicts(rows, errors),
-        "units": rows,
-        "totals": totals,
-        "layers": layers,
-        "sqnr": errors,
-        "tiles": tiles.carried(),
-        "tiles_trained": tiles.carried(trained=True),
-        "tiles_fronts": tiles.fronts(),
-        "accuracy": accuracy.carried(),
-        "accuracy_longer": accuracy.carried(longer=True),
-        "accuracy_grids": accuracy.carried(grids=True),
-        "energy_sources": sources(Accelerator(node=options.node)),
+        "options": asdict(request.options),
+        "verdicts": verdicts(rows["units"], rows["sqnr"]),
     }
-    names = ["units", "totals", "layers", "sqnr", "tiles", "tiles_trained", "tiles_fronts"]
-    names += ["accuracy", "accuracy_longer", "accuracy_grids"]
-    if whole:
-        more = full.collect(options, step, units)
-        data |= more
-        names += more
+    data = {key: data[key] for key in dict.fromkeys((*FIRST, *data)) if key in data}
     step("drawing")
-    page = render(data)
-    for name in names:
-        write_csv(target / f"{name}.csv", data[name])
+    page = render(data, sections)
+    for name, value in rows.items():
+        if isinstance(value, list):
+            write_csv(target / f"{name}.csv", value)
     write_text(target / "report.json", json.dumps(data, indent=1, sort_keys=False) + "\n")
     write_text(target / "index.html", page)
     return target / "index.html"
+
+
+def write_csv(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows with the union of their keys as header, in order of first appearance."""
+    header = list(dict.fromkeys(key for row in rows for key in row))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, header, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, buffer.getvalue())

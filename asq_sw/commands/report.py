@@ -23,9 +23,9 @@ import click
 @click.option("--node", default="nangate45", show_default=True, help="Cell library of the netlists.")
 def command(quick: bool, folder: str, rows: int, cols: int, clock_mhz: float, node: str) -> None:
     from reports.collect import build
-    from reports.sections.quick import QuickOptions
+    from reports.scope import ReportOptions
 
-    options = QuickOptions(rows=rows, cols=cols, clock_mhz=clock_mhz, node=node)
+    options = ReportOptions(rows=rows, cols=cols, clock_mhz=clock_mhz, node=node)
     page = build(
         folder, options, lambda message: click.echo(f"asq report: {message}", err=True), whole=not quick
     )

@@ -32,6 +32,7 @@ from asq_sw.provenance import provenance
 from asq_sw.sqnr import half_normal_activations
 from asq_sw.studies import grid_search as gs
 from asq_sw.studies.grid_search import POST_GAP, POST_GAP_TOP, SQRT2, Grid, Groups, Slots
+from asq_sw.studies.literals import literals
 
 WIDTHS = (2, 3, 4, 5, 6)
 LARGEST = {2: 14, 3: 14, 4: 14, 5: 40, 6: 40}
@@ -359,8 +360,6 @@ def adders(numerator: int) -> int:
 
 def table_literals(table: Sequence[int]) -> int:
     """Literals of the least sums of products of all output bits of a table of a 4-bit activation."""
-    from hw.studies.orders import literals
-
     width = max(int(v) for v in table).bit_length()
     return sum(
         literals(sum(1 << a for a, v in enumerate(table) if int(v) >> bit & 1), 4) for bit in range(width)
@@ -400,8 +399,6 @@ def decoding(shifts: tuple[tuple[int, int], ...], zero: bool, ordered: bool) -> 
     One select per line, one per distance that any line shifts, as :func:`hw.studies.orders.decoding` counts them; the
     line is free where the level is 0. The best order is of all orders of 8 codes or fewer (None for more).
     """
-    from hw.studies.orders import literals
-
     levels: list[tuple[int, int] | None] = [*([None] if zero else []), *shifts]
     inputs = (len(levels) - 1).bit_length()
     lines = sorted({line for line, _ in shifts})

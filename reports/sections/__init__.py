@@ -1,1 +1,1 @@
-"""The parts of the report, one file a section."""
+"""The sections of the page, one file each, alike: :class:`reports.page.SectionFile`. None imports another."""

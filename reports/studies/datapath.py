@@ -16,28 +16,26 @@ from asq_sw.console import run
 from asq_sw.files import write_text
 from asq_sw.formats import WeightFormat
 from hw.studies import space
-from hw.synth.libraries.library import load
+from hw.synth.libraries.library import NODES, load
 from hw.synth.mapping.kinds import KINDS, kind
 from hw.synth.mapping.polarity import full_adder
-from reports.sections.tiles import (
+from reports.blocks import Row
+from reports.tiles.compare import clocks, ratio_rows
+from reports.tiles.rows import (
     ACCOUNTS,
     AREA,
     HELD,
-    NODES,
     STREAMING,
     area,
     carried,
-    clocks,
+    carried_fronts,
     compared,
     correction,
-    fronts,
     label,
     nodes_of,
     one,
-    ratio_rows,
 )
 
-Row = Mapping[str, Any]
 TRIED = (space.INT4, space.POST4, space.GAP4, space.FP4)
 """The formats that what was varied one at a time is tried on."""
 FORMER = (
@@ -331,7 +329,7 @@ def page(rows: Sequence[Row], node: str, several: Sequence[Row] = ()) -> str:
 @click.option("--node", default="nangate45", show_default=True, type=click.Choice(NODES))
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
 def main(node: str, output: Path) -> None:
-    write_text(output, page(carried(), node, fronts()))
+    write_text(output, page(carried(), node, carried_fronts()))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from click.testing import CliRunner
 
 from asq_sw.errors import InputError
 from asq_sw.formats import WeightFormat
-from hw.studies.orders import cheapest, decoding, literals, main
+from asq_sw.studies.literals import literals
+from hw.studies.orders import cheapest, decoding, main
 from hw.units.tile import TileSpec
 
 

@@ -1,0 +1,50 @@
+"""What the report looks at: networks, widths, grids, and the options of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+NETWORKS = ("resnet18", "resnet20")
+BITS = (2, 3, 4, 8)
+"""Bits of weights, and as many of activations."""
+GRIDS_COMPARED = ("post", "int", "pot")
+"""Weight grids at every width of :data:`BITS`."""
+ELEMENTS = tuple((grid, bits) for bits in BITS for grid in GRIDS_COMPARED) + (("fp4", 4), ("apot", 4))
+"""(grid, bits) of the processing elements that are measured."""
+
+Step = Callable[[str], None]
+"""Told what begins, in words."""
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What one run of the report looks at.
+
+    Attributes
+    ----------
+    rows, cols : int
+        Shape of the array.
+    clock_mhz : float
+        The clock at which the grids are compared.
+    node : str
+        Cell library of the netlists, one of :data:`hw.synth.libraries.library.NODES`.
+    """
+
+    rows: int = 32
+    cols: int = 32
+    clock_mhz: float = 500.0
+    node: str = "nangate45"
+
+
+Measure = Callable[[ReportOptions, Step], list[dict[str, Any]]]
+"""Gives a row per processing element of :data:`ELEMENTS`, in order (:func:`reports.elements.measured`)."""
+
+
+class Request(NamedTuple):
+    """What a section is given to make its rows with."""
+
+    options: ReportOptions
+    step: Step
+    measure: Measure

@@ -1,0 +1,69 @@
+"""The trained networks' rows: carried accuracies, their names, and which of them was trained on a tile's arithmetic."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+from asq_sw.formats import GRID_RECORDS, WeightFormat
+from reports.blocks import Row
+
+TILE_GRIDS = {f"asq-{grid.trained_as}": grid.name for grid in GRID_RECORDS.values()}
+"""Quantizer -> weight grid of the tile that runs it; all have ASQ activations."""
+
+
+def carried(name: str = "accuracy") -> list[dict[str, Any]]:
+    """The rows of ``reports/data/NAME.csv``, made by ``python -m asq_sw.studies.accuracies``.
+
+    ``accuracy``: every quantizer and width, alike. ``accuracy_longer``: some of them for more epochs.
+    ``accuracy_grids``: weight grids at 4 bits from one base, with three seeds, and after calibration alone.
+    Text as in the file, but for ``test_accuracy`` (percent) and ``seconds``.
+    """
+    text = (files("reports") / "data" / f"{name}.csv").read_text(encoding="utf-8")
+    return [
+        row | {"test_accuracy": float(row["test_accuracy"]), "seconds": float(row["seconds"])}
+        for row in csv.DictReader(io.StringIO(text))
+    ]
+
+
+def taught(row: Row) -> bool:
+    """Whether a row was trained with a teacher."""
+    return row.get("teacher") not in (None, "", "0.0")
+
+
+def name_of(row: Row) -> str:
+    """A row in a word, such as ``asq-post 4/4 F0``."""
+    if row["quantizer"] == "fp32":
+        return "fp32"
+    fraction = f" table F={row['frac_bits']}" if row["rounded"] == "True" else ""
+    teacher = " with a teacher" if taught(row) else ""
+    start = ", fitted scales" if row.get("weight_start") == "least-squares" else ""
+    return f"{row['quantizer']} {row['wbits']}/{row['abits']}{fraction}{start}{teacher}"
+
+
+def by_name(rows: Sequence[Row]) -> dict[str, list[float]]:
+    """Accuracies of every row's seeds, by the row's name."""
+    accuracies: dict[str, list[float]] = {}
+    for r in rows:
+        accuracies.setdefault(name_of(r), []).append(r["test_accuracy"])
+    return accuracies
+
+
+def trained_with(rows: Sequence[Row], tile: Row) -> float | None:
+    """Top-1 of the network trained (seed 0, no teacher) on a tile's grid and widths, with its table in the forward pass.
+
+    A format whose products are exact, such as POST's at 2 bits, needs no rounding.
+    """
+    exact = not WeightFormat(tile["grid"], tile["wbits"], tile["frac_bits"]).rounds
+    for r in rows:
+        widths = (int(r["wbits"]), int(r["abits"]))
+        if TILE_GRIDS.get(r["quantizer"]) != tile["grid"] or widths != (tile["wbits"], tile["abits"]):
+            continue
+        if r["seed"] != "0" or taught(r):
+            continue
+        if exact or (r["rounded"] == "True" and r["frac_bits"] == str(tile["frac_bits"])):
+            return float(r["test_accuracy"])
+    return None
