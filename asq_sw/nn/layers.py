@@ -24,11 +24,17 @@ class Norm(Layer):
     def __init__(self, step: Step, store: Store):
         super().__init__(step, store)
         self._norm = BatchNorm(LIMITS[step.relu] if step.relu else NO_LIMIT)
+        self._keys = [
+            (arrays, key, f"{self.node.name}.{key}")
+            for arrays, keys in (
+                (store.parameters, store.graph.parameters(self.node)),
+                (store.buffers, store.graph.buffers(self.node)),
+            )
+            for key in keys
+        ]
 
     def _state(self) -> dict[str, Array]:
-        node, graph = self.node, self.store.graph
-        state = {key: self.parameter(key) for key in graph.parameters(node)}
-        return state | {key: self.store.buffers[f"{node.name}.{key}"] for key in graph.buffers(node)}
+        return {key: arrays[name] for arrays, key, name in self._keys}
 
     def forward(self, inputs: list[Array], training: bool, out: Array) -> None:
         other = inputs[1] if len(inputs) > 1 else None

@@ -10,8 +10,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from asq_sw.errors import InputError
-from asq_sw.graph.graph import Graph
+from asq_sw.graph.graph import Builder, Graph
 from asq_sw.graph.models import MODELS, build
+from asq_sw.graph.ops import OPS, Op
 from asq_sw.interop.onnx import read_onnx, write_onnx
 from sim.workload import from_graph, load
 
@@ -94,6 +95,15 @@ def test_matmul_and_add_are_one_layer(tmp_path: Path) -> None:
     assert graph.output["bias"]
     np.testing.assert_array_equal(params["fc.weight"], tensors["w"].T)
     np.testing.assert_array_equal(params["fc.bias"], tensors["b"])
+
+
+def test_an_op_without_an_onnx_form_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(OPS, "sigmoid", Op("sigmoid"))
+    b = Builder((2, 4, 4))
+    b.node("gate", "sigmoid")
+    with pytest.raises(InputError, match=r"net\.onnx: layer gate has op 'sigmoid', which has no ONNX form"):
+        write_onnx(b.graph("gated"), {}, tmp_path / "net.onnx")
+    assert not (tmp_path / "net.onnx").exists()
 
 
 def test_a_slice_that_nothing_pads_is_refused(tmp_path: Path) -> None:

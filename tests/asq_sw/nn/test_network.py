@@ -10,6 +10,7 @@ from asq_sw.errors import InputError
 from asq_sw.formats import WeightFormat
 from asq_sw.graph.graph import Builder, Graph
 from asq_sw.graph.models import build
+from asq_sw.graph.ops import OPS, Op
 from asq_sw.nn.loss import cross_entropy
 from asq_sw.nn.network import Network
 from asq_sw.nn.normalization import RELU, BatchNorm
@@ -202,6 +203,19 @@ def test_weights_of_another_network_are_refused() -> None:
         net.load(arrays | {first: arrays[first] * np.nan}, "w.npz")
     with pytest.raises(InputError, match="a batch is"):
         net.forward(np.zeros((2, 3, 3, 1), np.float32))
+
+
+def test_what_nothing_runs_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(OPS, "sigmoid", Op("sigmoid"))
+    b = Builder((2, 4, 4))
+    b.node("gate", "sigmoid")
+    with pytest.raises(
+        InputError, match=r"gated: layer gate has op 'sigmoid', which cannot be trained.*conv"
+    ):
+        Network(b.graph("gated"))
+    with pytest.raises(InputError, match=r"'relu' has quantizers"):
+        b.relu("relu")
+        Network(b.graph("gated"), {"relu": LayerQuantizers()})
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "alexnet", "resnet18", "vgg_small"])
