@@ -20,9 +20,7 @@ from asq_sw.train import load_run
 from reports.figures import GRID_COLOURS
 from reports.sections.accuracy import TILE_GRIDS, trained_with
 
-TRAIN = (
-    "train small_cnn --data digits --quantizer asq-nf4 --wbits 4 --abits 4 --epochs 12 --rate 0.1 --rounded"
-)
+TRAIN = "train small_cnn --data digits --quantizer asq-nf4 --wbits 4 --abits 4 --epochs 8 --rate 0.1 --rounded --no-augment"
 
 
 def asq(line: str) -> str:

@@ -103,6 +103,7 @@ def rows() -> list[Row]:
         *(Row("post", b, b, 0, _LOW) for b in (3, 2)),
         Row("asq-pot", 3, 3, 0, _LOW),
         Row("asq-uniform", 3, 3, 0, _LOW),  # at 2 bits the grid is POST's
+        Row("asq-nf4", 4, 4),
     ]
     # One base for all: what the grids are worth at 4 bits, without the difference of two bases.
     grids = [

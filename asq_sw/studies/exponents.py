@@ -31,7 +31,7 @@ from asq_sw.formats import WeightFormat
 from asq_sw.provenance import provenance
 from asq_sw.sqnr import half_normal_activations
 from asq_sw.studies import grid_search as gs
-from asq_sw.studies.grid_search import POST_GAP, POST_GAP_TOP, SQRT2, Grid, Groups, Slots
+from asq_sw.studies.grid_search import POST_GAP, POST_GAP_TOP, SQRT2, Groups, LevelSet, Slots
 from asq_sw.studies.literals import literals
 
 WIDTHS = (2, 3, 4, 5, 6)
@@ -63,7 +63,7 @@ def exponents(slots: Sequence[int]) -> str:
     return " ".join(parts)
 
 
-def beside(bits: int) -> list[Grid]:
+def beside(bits: int) -> list[LevelSet]:
     """The grids that sets are held against, by width: int, POST, PoT, APoT, and at 4 bits FP4, NF4, post-gap."""
     grids = [gs.uniform(bits), gs.post(bits)]
     if bits > 2:
@@ -106,13 +106,13 @@ class Product:
     Attributes
     ----------
     name : str
-    grid : Grid
+    grid : LevelSet
     path : Datapath or None
         None: exact products of integer levels.
     """
 
     name: str
-    grid: Grid
+    grid: LevelSet
     path: gs.Datapath | None = None
 
 
@@ -247,7 +247,7 @@ def sources(paths: Sequence[str]) -> list[Source]:
 
 
 def difference(
-    groups: Groups, one: Grid, other: Grid, seen: tuple[gs.Floats, gs.Floats] | None = None
+    groups: Groups, one: LevelSet, other: LevelSet, seen: tuple[gs.Floats, gs.Floats] | None = None
 ) -> tuple[float, float]:
     """(dB that ``one``, with ``seen`` levels, is better, its standard error over groups by the delta method)."""
     a, b = gs.group_noise(groups, one, seen)[0], gs.group_noise(groups, other)[0]

@@ -25,6 +25,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import ndtr
 
 from asq_sw.errors import InputError
+from asq_sw.formats import GRID_RECORDS
 from asq_sw.sqnr import half_normal_activations
 
 Floats = NDArray[np.float64]
@@ -98,7 +99,7 @@ def slot_level(slot: int, constant: float = SQRT2) -> float:
 
 
 @dataclass(frozen=True)
-class Grid:
+class LevelSet:
     """Levels of weights.
 
     Attributes
@@ -125,27 +126,20 @@ class Grid:
         return self.upper, self.upper if self.lower is None else self.lower
 
 
-def of_slots(name: str, slots: Iterable[int], zero: bool = True, constant: float = SQRT2) -> Grid:
+def of_slots(name: str, slots: Iterable[int], zero: bool = True, constant: float = SQRT2) -> LevelSet:
     """The grid of some slots, scaled so that the largest level is 1."""
     chosen = tuple(sorted(slots))
     levels = np.array(([0.0] if zero else []) + [slot_level(k, constant) for k in reversed(chosen)])
     if (np.diff(levels) <= 0).any():
         raise InputError(f"slots {chosen} with constant {constant} do not fall, expected 1 < constant < 2")
-    return Grid(name, levels / levels[-1], slots=chosen, constant=constant)
+    return LevelSet(name, levels / levels[-1], slots=chosen, constant=constant)
 
 
-def whole(name: str, values: Sequence[float]) -> Grid:
+def whole(name: str, values: Sequence[float]) -> LevelSet:
     """A symmetric grid of magnitudes in any unit."""
     levels = np.array(sorted(set(values)), np.float64)
-    return Grid(name, levels / levels[-1])
+    return LevelSet(name, levels / levels[-1])
 
-
-NF4 = (
-    -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
-    -0.18477343022823334, -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725,
-    0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
-)  # fmt: skip
-"""Dettmers et al., "QLoRA", NeurIPS 2023, appendix E."""
 
 POST_GAP: Slots = (1, 2, 3, 4, 5, 6, 8)
 """The exponents 0 1 2 3 4 5 7 with the smallest level shifted plainly: FP4's slots."""
@@ -153,30 +147,31 @@ POST_GAP_TOP: Slots = (0, 1, 2, 3, 4, 5, 7)
 """The same with the largest level shifted plainly."""
 
 
-def post(bits: int) -> Grid:
+def post(bits: int) -> LevelSet:
     """Consecutive exponents, the smallest level plain (as :class:`asq_sw.formats.WeightFormat` has them)."""
     count = 2 ** (bits - 1) - 1
     return of_slots("POST", range((count - 1) % 2, (count - 1) % 2 + count))
 
 
-def uniform(bits: int) -> Grid:
+def uniform(bits: int) -> LevelSet:
     """int: 0 .. 2**(bits-1) - 1."""
     return whole(f"int{bits}", range(2 ** (bits - 1)))
 
 
-def pot(bits: int) -> Grid:
+def pot(bits: int) -> LevelSet:
     """Powers of two: even slots."""
     return of_slots("PoT", range(0, 2**bits - 3, 2))
 
 
-def fp4() -> Grid:
+def fp4() -> LevelSet:
     """E2M1: :data:`POST_GAP` with 1.5 for sqrt(2)."""
     return of_slots("FP4", POST_GAP, constant=1.5)
 
 
-def nf4() -> Grid:
-    """:data:`NF4`; the scale is by least squares here, not by the largest weight."""
-    return Grid("NF4", np.array([v for v in NF4 if v >= 0]), np.array([-v for v in NF4 if v <= 0][::-1]))
+def nf4() -> LevelSet:
+    """NormalFloat; the scale is by least squares here, not by the largest weight."""
+    levels = np.array(GRID_RECORDS["nf4"].levels)
+    return LevelSet("NF4", levels[levels >= 0], -levels[levels <= 0][::-1])
 
 
 # -- noise of one grid on a density ------------------------------------------------------------------------------
@@ -187,7 +182,9 @@ def edges(levels: Floats) -> Floats:
     return (levels[1:] + levels[:-1]) / 2
 
 
-def density_noise(grid: Grid, density: str, alpha: float, seen: tuple[Floats, Floats] | None = None) -> float:
+def density_noise(
+    grid: LevelSet, density: str, alpha: float, seen: tuple[Floats, Floats] | None = None
+) -> float:
     """Mean squared error of unit-variance weights at scale ``alpha`` (of level 1, in standard deviations).
 
     ``seen`` are mean and mean square of what each level of ``upper`` is multiplied to, as :func:`seen_levels`
@@ -203,7 +200,7 @@ def density_noise(grid: Grid, density: str, alpha: float, seen: tuple[Floats, Fl
 
 
 def density_sqnr(
-    grid: Grid, density: str, seen: tuple[Floats, Floats] | None = None, near: float | None = None
+    grid: LevelSet, density: str, seen: tuple[Floats, Floats] | None = None, near: float | None = None
 ) -> tuple[float, float]:
     """(dB, alpha) at the scale of least error: 480 scales from 0.2 to 120 (or around ``near``), the best refined.
 
@@ -218,7 +215,7 @@ def density_sqnr(
     return float(-10 * np.log10(found.fun)), float(found.x)
 
 
-def lloyd(count: int, density: str, zero: bool = True, rounds: int = 3000) -> Grid:
+def lloyd(count: int, density: str, zero: bool = True, rounds: int = 3000) -> LevelSet:
     """The best levels of all (Lloyd 1957, Max 1960): ``count`` magnitudes, with zero or without.
 
     Lloyd's iteration; for log-concave densities it has one fixed point, for Student's t the start is a uniform grid.
@@ -337,7 +334,7 @@ def seen_levels(path: Datapath, abits: int = 4, zero: bool = True) -> tuple[Floa
     """Mean level and mean squared level that an activation sees, weighted with its square.
 
     An activation a meets the level ``table[a] / (a * unit)``; activations are half-normal
-    (:func:`asq_sw.sqnr.half_normal_activations`). Shapes (n,), ascending as :attr:`Grid.upper`.
+    (:func:`asq_sw.sqnr.half_normal_activations`). Shapes (n,), ascending as :attr:`LevelSet.upper`.
     """
     share = half_normal_activations(abits)
     a = np.arange(1 << abits)
@@ -583,7 +580,7 @@ def _exact(
 
 
 def group_noise(
-    groups: Groups, grid: Grid, seen: tuple[Floats, Floats] | None = None
+    groups: Groups, grid: LevelSet, seen: tuple[Floats, Floats] | None = None
 ) -> tuple[Floats, Floats]:
     """(sum of squared errors, scale) of every group at its best scale of all; shapes (G,).
 
@@ -602,7 +599,7 @@ def group_noise(
     return _exact(groups.values, groups.starts, track, first, second, tops)
 
 
-def quantized(groups: Groups, grid: Grid, scales: Floats) -> Floats:
+def quantized(groups: Groups, grid: LevelSet, scales: Floats) -> Floats:
     """Values of the nearest levels at the groups' scales; shape (N,)."""
     scale = np.repeat(scales, np.diff(groups.starts))
     ratio = np.divide(groups.values, scale, out=np.zeros_like(groups.values), where=scale > 0)

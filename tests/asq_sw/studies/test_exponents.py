@@ -89,7 +89,7 @@ def test_wide_winners_are_no_worse_than_post(bits: int, density: str) -> None:
 @pytest.mark.parametrize(
     "grid", [gs.post(3), gs.of_slots("", (0, 2, 5), zero=False), gs.nf4(), gs.uniform(2)]
 )
-def test_scale_of_a_group_is_the_best_of_all(grid: gs.Grid) -> None:
+def test_scale_of_a_group_is_the_best_of_all(grid: gs.LevelSet) -> None:
     values = gs.draw("student5", (6, 15), 3)
     groups = gs.in_groups([values], None)
     noise, scales = gs.group_noise(groups, grid)
