@@ -17,11 +17,12 @@ from asq_sw.errors import InputError
 from asq_sw.graph.graph import Graph, Node
 from asq_sw.kernels.aligned import LINE, from_line
 from asq_sw.nn import pooling
-from asq_sw.nn.convolution import Convolution, Window
+from asq_sw.nn.convolution import Convolution
 from asq_sw.nn.normalization import NO_LIMIT, RELU, RELU6, BatchNorm
 from asq_sw.nn.plan import Step, plan
 from asq_sw.nn.rounded import RoundedProducts
 from asq_sw.quantizers import ActivationQuantizer, WeightQuantizer
+from asq_sw.window import Window
 
 Array = NDArray[Any]
 

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from asq_sw.console import run
 from asq_sw.errors import InputError
 from asq_sw.files import write_text
-from asq_sw.nn.convolution import Window
 from asq_sw.provenance import provenance
+from asq_sw.window import Window
 
 
 @dataclass(frozen=True)
