@@ -51,6 +51,8 @@ BIAS_MAX = (1 << (BIAS_WIDTH - 1)) - 1
 HIDDEN_MAX = (1 << HIDDEN_WIDTH) - 1
 BETA_MAX = (1 << BETA_WIDTH) - 1
 MANTISSA_MAX = (1 << (MANTISSA_WIDTH - 1)) - 1
+FACTOR_MAX = (MANTISSA_MAX * NUMERATOR + (1 << (RECIPROCAL_BITS - 1))) >> RECIPROCAL_BITS
+"""Largest multiplier of a sample: of the largest k and the least beta."""
 HIDDEN_SHIFT = (1, 30)
 """Least and greatest r1."""
 TOTAL_SHIFT = (-15, 46)
@@ -178,5 +180,5 @@ def adapter_widths(channels: int, hidden: int, pixels: int, wide_bits: int = 16)
         dividend=(NUMERATOR + BETA_MAX // 2).bit_length(),
         reciprocal=NUMERATOR.bit_length(),
         factor_product=factor_product.bit_length(),
-        factor=(factor_product >> RECIPROCAL_BITS).bit_length(),
+        factor=FACTOR_MAX.bit_length(),
     )

@@ -19,7 +19,7 @@ from numba import njit, prange
 
 from asq_sw.data import Batches, Part
 from asq_sw.graph.models import build
-from asq_sw.integer.network import export
+from asq_sw.integer.export import export
 from asq_sw.kernels.aligned import aligned
 from asq_sw.kernels.float32 import LANES, make_convolve
 from asq_sw.nn.convolution import Convolution
