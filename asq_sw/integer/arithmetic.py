@@ -93,19 +93,24 @@ def quantize(wide, factor, offset, shift, low, high, out):
 
 
 @njit(cache=True, parallel=True)
-def quantize_with_entries(wide, factor, shift, low, high, table, out):
-    """As :func:`quantize` into channels 0 .. C - 1 of ``out`` (N, pixels, 2C), with ``table[code - low]`` in the rest."""
+def quantize_with_entries(wide, factor, shift, low, high, table, width, out):
+    """As :func:`quantize`, with each code's ``table[code - low]`` behind it, group by group.
+
+    ``wide`` (N, pixels, C), groups of ``width`` channels; ``out`` (N, pixels, 2C): of each group first the codes, then
+    the entries.
+    """
     half = np.int64(1) << (shift - 1)
     channels = wide.shape[2]
     for n in prange(wide.shape[0]):
         k = factor[n]
         for i in range(wide.shape[1]):
-            for c in range(channels):
-                v = (np.int64(wide[n, i, c]) * k + half) >> shift
-                v = low if v < low else v
-                v = high if v > high else v
-                out[n, i, c] = v
-                out[n, i, channels + c] = table[v - low]
+            for first in range(0, channels, width):
+                for c in range(first, first + width):
+                    v = (np.int64(wide[n, i, c]) * k + half) >> shift
+                    v = low if v < low else v
+                    v = high if v > high else v
+                    out[n, i, first + c] = v
+                    out[n, i, first + width + c] = table[v - low]
 
 
 @njit(cache=True, parallel=True)

@@ -137,7 +137,7 @@ class MultiplyLayer(ScaledLayer):
 
     @abstractmethod
     def _product(self, x: Array) -> Array:
-        """Exact sums of codes (and entries behind them), (N, ..., C) of the layer's float type."""
+        """Exact sums of codes, (N, ..., C) of the layer's float type; entries stand behind the codes of each group."""
 
     # -- from the trained network ------------------------------------------------------------------------------
 
@@ -248,7 +248,9 @@ class MultiplyLayer(ScaledLayer):
         x, table = codes.astype(self._dtype), self.products.table
         if table is not None:
             entries = table[codes.astype(np.int64) - self.products.activation.min].astype(self._dtype)
-            x = np.concatenate([x, entries], axis=-1)
+            by_group = (*x.shape[:-1], self.window.groups, -1)
+            both = np.concatenate([x.reshape(by_group), entries.reshape(by_group)], axis=-1)
+            x = both.reshape(*x.shape[:-1], -1)
         return self._product(x)
 
     def run(self, maps: Maps) -> Array:
