@@ -461,7 +461,7 @@ def integer_network(folder: str | os.PathLike[str]) -> Any:
     InputError
         If no epoch of the run has ended yet, or a layer is in full precision.
     """
-    from asq_sw.integer.network import export
+    from asq_sw.integer.export import export
 
     recipe, network, peaks = load_run(folder)
     if not peaks:

@@ -10,6 +10,7 @@ from asq_sw.errors import InputError
 from asq_sw.graph import models
 from asq_sw.graph.graph import Graph
 from asq_sw.graph.ops import OPS, Work
+from asq_sw.window import output_size
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,9 @@ class Layer:
             )
 
     def _out(self, axis: int) -> int:
-        size = (self.in_h, self.in_w)[axis] + self.padding[axis] + self.padding[axis + 2]
-        span = size - self.dilation[axis] * (self.kernel[axis] - 1) - 1
-        return span // self.stride[axis] + 1 if span >= 0 else 0
+        pads = self.padding[axis] + self.padding[axis + 2]
+        size = (self.in_h, self.in_w)[axis]
+        return output_size(size, self.kernel[axis], self.stride[axis], pads, self.dilation[axis])
 
     @property
     def out_h(self) -> int:

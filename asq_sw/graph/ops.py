@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from asq_sw.errors import InputError
+from asq_sw.window import output_size
 
 Shape = tuple[int, ...]
 Attrs = Mapping[str, Any]
@@ -116,7 +117,7 @@ class Op:
 
 
 def window_output(size: tuple[int, int], attrs: Attrs, where: str = "") -> tuple[int, int]:
-    """Output (height, width) of a window: ``(n + pads - dilation*(k-1) - 1) // stride + 1`` on each axis."""
+    """Output (height, width) of a window (:func:`asq_sw.window.output_size`), checked."""
     kernel, stride = attrs["kernel"], attrs["stride"]
     top, left, bottom, right = attrs["padding"]
     dilation = attrs.get("dilation", (1, 1))
@@ -127,12 +128,12 @@ def window_output(size: tuple[int, int], attrs: Attrs, where: str = "") -> tuple
         d = positive(where, "dilation", dilation[axis])
         if min(top, left, bottom, right) < 0:
             raise InputError(f"{where} has padding {attrs['padding']}, expected no negative number")
-        span = n + pads - d * (k - 1) - 1
-        if span < 0:
+        places = output_size(n, k, s, pads, d)
+        if places < 1:
             raise InputError(
                 f"{where} has a {k}-wide window on a padded input of {n + pads}, expected it to fit"
             )
-        out.append(span // s + 1)
+        out.append(places)
     return out[0], out[1]
 
 

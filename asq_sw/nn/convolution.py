@@ -16,7 +16,6 @@ float64 goes through :mod:`asq_sw.nn.reference`, for checks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numba
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 from asq_sw.kernels.aligned import aligned
 from asq_sw.kernels.float32 import LANES, copy, make_convolve, make_correlate
 from asq_sw.nn import depthwise, reference
+from asq_sw.window import Window
 
 Array = NDArray[Any]
 
@@ -36,53 +36,6 @@ _convolve_2 = make_convolve(_WIDE, 2)
 _correlate_1 = make_correlate(16, 1)
 _correlate_2 = make_correlate(8, 2)
 _CACHE = 24 << 10  # bytes of a scratch's rows that a weight gradient works through at once
-
-
-@dataclass(frozen=True)
-class Window:
-    """Shape of a convolution.
-
-    Attributes
-    ----------
-    channels, height, width : int
-        Of the input.
-    out_channels : int
-    kernel, stride, dilation : (int, int)
-        Height, width.
-    padding : (int, int, int, int)
-        Top, left, bottom, right.
-    groups : int
-    """
-
-    channels: int
-    height: int
-    width: int
-    out_channels: int
-    kernel: tuple[int, int]
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
-    dilation: tuple[int, int] = (1, 1)
-    groups: int = 1
-
-    @property
-    def output(self) -> tuple[int, int]:
-        """Height and width of the output."""
-        top, left, bottom, right = self.padding
-        spans = (self.height + top + bottom, self.width + left + right)
-        return tuple(  # type: ignore[return-value]
-            (n - d * (k - 1) - 1) // s + 1
-            for n, k, s, d in zip(spans, self.kernel, self.stride, self.dilation, strict=True)
-        )
-
-    @property
-    def weight_shape(self) -> tuple[int, int, int, int]:
-        return (self.out_channels, self.channels // self.groups, *self.kernel)
-
-    @property
-    def macs(self) -> int:
-        """Multiply-adds per image."""
-        rows, columns = self.output
-        return rows * columns * int(np.prod(self.weight_shape))
 
 
 def parts(batch: int, weights: int) -> int:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from asq_sw.nn.convolution import Window
+from asq_sw.window import Window
 
 Array = NDArray[Any]
 

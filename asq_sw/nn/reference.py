@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from asq_sw.nn.convolution import Window
+from asq_sw.window import Window
 
 Array = NDArray[Any]
 

@@ -23,10 +23,9 @@ import numpy as np
 from numba import njit, prange
 
 from asq_sw.errors import InputError
+from asq_sw.integer.adapter import hidden_width
 from asq_sw.quantizers.base import FLOOR, ActivationQuantizer, Array
 from asq_sw.quantizers.lsq import initial_step
-
-_SINGLE = 8  # fewer channels than this: an adapter of one layer
 
 
 @njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
@@ -207,9 +206,9 @@ class Asq(ActivationQuantizer):
         start = {"s": np.array([initial_step(x, self.format.max)])}
         if self.parameters:
             return start  # an earlier batch of zeros made the adapter
-        if channels < _SINGLE:
+        width, bound = hidden_width(channels), channels**-0.5
+        if not width:
             return start | {"fc.weight": rng.normal(0, 0.01, (1, channels)), "fc.bias": np.ones(1)}
-        width, bound = channels // 4, channels**-0.5
         return start | {
             "fc1.weight": rng.uniform(-bound, bound, (width, channels)),
             "fc1.bias": rng.uniform(-bound, bound, width),

@@ -19,19 +19,18 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from asq_sw.kernels.aligned import aligned
+from asq_sw.kernels.byte_rows import multiply_rows
 from asq_sw.kernels.int8 import (
     DEPTH,
     LANES,
     ROWS,
     configure,
     kind,
-    make_products,
     release,
     tile_configuration,
 )
 
 Array = NDArray[Any]
-_products_1, _products_2 = make_products(1), make_products(2)
 _PAIR = 2 * ROWS
 
 
@@ -45,8 +44,8 @@ def fits(depth: int, even: Array, odd: Array, table: Array, low: int, high: int)
 
 
 @njit(cache=True, parallel=True)
-def pack_activations(values, low, high, zero, table, two, width, blocks, out):
-    """Rows of ``values`` (m, k) as bytes in ``out`` (rows, width); True if one is out of range. 1 ns a value."""
+def pack_activations(values, low, high, zero, table, two, blocks, out):
+    """Rows of ``values`` (m, k) as bytes in ``out`` (rows, bytes); True if one is out of range. 1 ns a value."""
     m, k = values.shape
     wrong = np.zeros(blocks, np.int64)
     for block in prange(blocks):
@@ -95,27 +94,14 @@ def pack_weights(codes, even, odd, two, terms, out, sums):
 def multiply(left, weights, offsets, lanes, tiles, correction, threads, sums, out):
     """``out`` (m, n) int64 from packed operands; ``sums`` int32 (threads, 2 * ROWS, lanes) is scratch."""
     pairs = left.shape[0] // _PAIR
-    width, terms = left.shape[1], offsets.size
+    width = left.shape[1]
     for thread in prange(threads):
         acc = sums[thread]
         goal, step = acc.ctypes.data, 4 * acc.shape[1]
         configure(tiles.ctypes.data)
         for pair in range(thread * pairs // threads, (thread + 1) * pairs // threads):
             first = left.ctypes.data + pair * _PAIR * width
-            second = first + ROWS * width
-            weight = weights.ctypes.data
-            for lane in range(0, lanes, 2 * LANES):
-                if lanes - lane > LANES:
-                    _products_2(
-                        first, second, width, offsets.ctypes.data, terms, weight, goal + 4 * lane,
-                        goal + ROWS * step + 4 * lane, step,
-                    )  # fmt: skip
-                else:
-                    _products_1(
-                        first, second, width, offsets.ctypes.data, terms, weight, goal + 4 * lane,
-                        goal + ROWS * step + 4 * lane, step,
-                    )  # fmt: skip
-                weight += 2 * terms * DEPTH * LANES
+            multiply_rows(first, first + ROWS * width, width, offsets, weights.ctypes.data, lanes, goal, step)
             for i in range(pair * _PAIR, min(out.shape[0], (pair + 1) * _PAIR)):
                 line = acc[i - pair * _PAIR]
                 for c in range(out.shape[1]):
@@ -136,7 +122,7 @@ def product(
     zero = 0 if min(low, int(table.min())) >= 0 else 128
     terms = -(-k * (2 if two else 1) // DEPTH)
     packed = aligned((-(-m // _PAIR) * _PAIR, terms * DEPTH), np.uint8)
-    if pack_activations(left, low, high, zero, table, two, terms * DEPTH, threads, packed):
+    if pack_activations(left, low, high, zero, table, two, threads, packed):
         return None
     lanes = -(-n // LANES) * LANES
     weights, sums = aligned((terms * DEPTH * lanes,), np.int8), np.zeros(lanes, np.int64)

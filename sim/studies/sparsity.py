@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from asq_sw.console import run
 from asq_sw.errors import InputError
 from asq_sw.files import write_text
-from asq_sw.nn.convolution import Window
 from asq_sw.provenance import provenance
+from asq_sw.window import Window
 
 
 @dataclass(frozen=True)
@@ -173,22 +173,16 @@ def network_zeros(network: Any, images: NDArray[np.uint8], rows: int, cols: int)
     """Zeros of every convolution and linear layer of an integer network (:mod:`asq_sw.integer.network`) on images."""
     network.forward(images, keep=True)
     found = {}
-    for name, layer in network.meta["layers"].items():
-        node = network.graph.by_name[name]
-        codes, _ = network.operands(name, network.values[node.inputs[0]])
-        weight, _ = network.format_of(name)
+    for name, layer in network.layers.items():
+        codes, _ = layer.operands(network.values[layer.inputs[0]])
+        weight = layer.products.weight
         level_zero = np.array([weight.decode(code) == 0 for code in range(1 << weight.storage_bits)])
-        zero = level_zero[network.arrays[f"{name}.codes"].astype(np.int64)]
-        if node.op == "conv":
-            channels, height, width = network.graph.in_shape(node)
-            window = Window(
-                channels, height, width, node["out_channels"], tuple(node["kernel"]), tuple(node["stride"]),
-                tuple(node["padding"]), tuple(node["dilation"]), node["groups"],
-            )  # fmt: skip
-        else:
-            window = Window(codes.shape[1], 1, 1, len(zero), (1, 1))
-            codes, zero = codes[:, None, None, :], zero[:, :, None, None]
-        if not layer["k_offset"] if "k_offset" in layer else True:  # code 0 means zero
+        zero, window = (
+            level_zero[layer.codes.astype(np.int64)].reshape(layer.window.weight_shape),
+            layer.window,
+        )
+        codes = codes.reshape(len(codes), window.height, window.width, window.channels)
+        if layer.quantize is None or not layer.quantize.offset:  # code 0 means zero
             found[name] = count(window, codes, zero, rows, cols)
     return found
 

@@ -19,14 +19,15 @@ from numba import njit, prange
 
 from asq_sw.data import Batches, Part
 from asq_sw.graph.models import build
-from asq_sw.integer.network import export
+from asq_sw.integer.export import export
 from asq_sw.kernels.aligned import aligned
 from asq_sw.kernels.float32 import LANES, make_convolve
-from asq_sw.nn.convolution import Convolution, Window
+from asq_sw.nn.convolution import Convolution
 from asq_sw.nn.loss import cross_entropy
 from asq_sw.nn.network import Network
 from asq_sw.nn.optimizers import Sgd
 from asq_sw.quantizers.methods import choices, quantizers
+from asq_sw.window import Window
 
 pytestmark = pytest.mark.benchmark
 BATCH = 128

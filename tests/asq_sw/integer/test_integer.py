@@ -11,7 +11,10 @@ import pytest
 from asq_sw.data import Batches, load
 from asq_sw.errors import InputError
 from asq_sw.graph.models import build
-from asq_sw.integer.network import BETA_BITS, MEAN_BITS, IntegerNetwork, export, mantissa
+from asq_sw.integer.adapter import BETA_BITS, MEAN_BITS
+from asq_sw.integer.arithmetic import mantissa
+from asq_sw.integer.export import export
+from asq_sw.integer.network import IntegerNetwork
 from asq_sw.nn.network import Network
 from asq_sw.quantizers.methods import choices, quantizers
 from asq_sw.studies import agreement
@@ -40,7 +43,7 @@ def test_accuracy_is_the_fake_quantized_networks(trained) -> None:
     assert expected > 75
     assert accuracy == pytest.approx(expected, abs=0.6)  # two images of 360
     real = np.concatenate([network.forward(x) for x, _ in recipe.batches(data.test, False).in_order()])
-    scale = 2.0 ** -integer.meta["fractions"][integer.graph.output.name]
+    scale = 2.0**-integer.fraction
     assert np.median(np.abs(logits * scale - real)) < 0.02
 
 
@@ -80,12 +83,12 @@ def test_every_step_of_a_layer_in_python_integers(trained) -> None:
     images = load("digits").test.images[:2]
     integer.forward(images, keep=True)
     name = "conv1"
-    layer, node = integer.meta["layers"][name], integer.graph.by_name[name]
-    wide = integer.values[node.inputs[0]].astype(object)
-    codes, beta = integer.operands(name, integer.values[node.inputs[0]])
+    layer = integer.layers[name]
+    wide = integer.values[layer.inputs[0]].astype(object)
+    codes, beta = layer.operands(integer.values[layer.inputs[0]])
     pixels = wide.shape[1] * wide.shape[2]
-    adapter = layer["adapter"]
-    w1, b1, w2 = (integer.arrays[f"{name}.adapter.{k}"].astype(object) for k in ("w1", "b1", "w2"))
+    adapter = layer.adapter
+    w1, b1, w2 = (getattr(adapter, k).astype(object) for k in ("w1", "b1", "w2"))
 
     def rounded(value: int, right: int) -> int:
         return (value + (1 << (right - 1))) >> right
@@ -93,35 +96,33 @@ def test_every_step_of_a_layer_in_python_integers(trained) -> None:
     for n in range(2):
         sums = wide[n].reshape(pixels, -1).sum(axis=0)
         means = [rounded(int(s) * round((1 << 24) / pixels), 24 - MEAN_BITS) for s in sums]
-        hidden = [max(0, rounded(int(b + w @ means), adapter["r1"])) for w, b in zip(w1, b1, strict=True)]
-        total = adapter["b2"] + int(w2 @ (hidden if len(hidden) else means))
-        assert int(beta[n]) == min(max(rounded(total, adapter["r2"]), 1), 65535)
+        hidden = [max(0, rounded(int(b + w @ means), adapter.r1)) for w, b in zip(w1, b1, strict=True)]
+        total = adapter.b2 + int(w2 @ (hidden if len(hidden) else means))
+        assert int(beta[n]) == min(max(rounded(total, adapter.r2), 1), 65535)
         inverse = ((1 << 28) + int(beta[n]) // 2) // int(beta[n])
-        k = rounded(layer["k"] * inverse, 16)
+        k = rounded(layer.quantize.k * inverse, 16)
         for index in np.ndindex(wide.shape[1:]):
             assert int(codes[(n, *index)]) == min(
-                max(rounded(int(wide[(n, *index)]) * k, layer["k_shift"]), 0), 15
+                max(rounded(int(wide[(n, *index)]) * k, layer.quantize.shift), 0), 15
             )
 
-    weight, _ = integer.format_of(name)
-    table = weight.product_table(4)
-    stored = integer.arrays[f"{name}.codes"]
-    acc = np.zeros(integer.values[name].shape, object)
+    table = layer.products.weight.product_table(4)
+    stored = layer.codes
+    acc = np.zeros(integer.sums[name].shape, object)
     padded = np.pad(codes, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    sy, sx = node["stride"]
+    sy, sx = layer.window.stride
     for i, j, ky, kx in np.ndindex(*acc.shape[1:3], 3, 3):
         a = padded[:, sy * i + ky, sx * j + kx]
         acc[:, i, j] += table[a[:, None, :], stored[None, :, :, ky, kx]].sum(axis=-1)
-    np.testing.assert_array_equal(integer.values[name].astype(np.int64), acc.astype(np.int64))
+    np.testing.assert_array_equal(integer.sums[name].astype(np.int64), acc.astype(np.int64))
     assert np.abs(acc).max() <= integer.bounds[name]
 
-    (step,) = (s for s in integer.steps if s.inputs[0] == name)
-    m, b, shift = (integer.arrays[f"{name}.{k}"] for k in ("m", "b", "shift"))
+    m, b, shift = layer.requantize.m, layer.requantize.b, layer.requantize.shift
     for index in np.ndindex(acc.shape):
         n, c = index[0], index[-1]
         factor = rounded(int(m[c]) * int(beta[n]), BETA_BITS)
         value = rounded(int(acc[index]) * factor + int(b[c]), int(shift[c]))
-        assert int(integer.values[step.output][index]) == min(max(value, 0), 32767)
+        assert int(integer.values[name][index]) == min(max(value, 0), 32767)
 
 
 def test_mantissa_is_the_nearest_of_16_bits() -> None:
@@ -155,7 +156,7 @@ def test_every_method_exports(method: str) -> None:
         network.forward(x, training=True)
     integer = export(network, network.peaks(x), batches.pixels())
     real = network.forward(x)
-    scale = 2.0 ** -integer.meta["fractions"][graph.output.name]
+    scale = 2.0**-integer.fraction
     error = np.abs(integer.forward(images) * scale - real).max() / np.abs(real).max()
     assert error < 0.25  # 19 layers of codes that may fall to either side of a half
     assert np.corrcoef((integer.forward(images) * scale).ravel(), real.ravel())[0, 1] > 0.97

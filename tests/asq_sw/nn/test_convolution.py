@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asq_sw.nn.convolution import Convolution, Window
+from asq_sw.nn.convolution import Convolution
+from asq_sw.window import Window
 
 
 def arrays(w: Window, batch: int, dtype: type, seed: int = 0):

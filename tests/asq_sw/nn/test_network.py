@@ -213,8 +213,8 @@ def test_what_nothing_runs_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -
         InputError, match=r"gated: layer gate has op 'sigmoid', which cannot be trained.*conv"
     ):
         Network(b.graph("gated"))
+    b.relu("relu")
     with pytest.raises(InputError, match=r"'relu' has quantizers"):
-        b.relu("relu")
         Network(b.graph("gated"), {"relu": LayerQuantizers()})
 
 

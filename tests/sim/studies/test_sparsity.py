@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asq_sw.errors import InputError
-from asq_sw.nn.convolution import Window
+from asq_sw.window import Window
 from hw.costs import ZERO_SHARES, energy_by_zeros, unit_cost
 from sim import Accelerator, simulate
 from sim.cost.energy import mac_pj_with_zeros

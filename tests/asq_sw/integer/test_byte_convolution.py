@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from numba.core.registry import cpu_target
 
 from asq_sw.formats import ActivationFormat, WeightFormat
-from asq_sw.integer.network import split_codes
+from asq_sw.integer.byte_convolution import Addition, ByteConvolution, Codes
+from asq_sw.integer.constants import Products, Requantize
 from asq_sw.kernels.int8 import kind
-from asq_sw.nn.convolution import Window
-from asq_sw.nn.int8 import Int8Convolution
+from asq_sw.window import Window
 
 needs_bytes = pytest.mark.skipif(kind() is None, reason="this processor has no byte products")
 
@@ -76,10 +76,11 @@ def test_any_layer_is_its_definition(data: st.DataObject) -> None:
     activation = ActivationFormat(data.draw(whole(2, 4)), signed)
     rng = np.random.default_rng(data.draw(whole(0, 99)))
     codes = rng.integers(0, 1 << weight.storage_bits, window.weight_shape)
-    terms = split_codes(weight, activation, codes)
+    products = Products.of(weight, activation)
+    terms = (*products.split(codes), products.table)
     ends = (activation.min, activation.max)
-    assert Int8Convolution.fits(window, *terms, *ends)
-    layer = Int8Convolution(window, *terms, *ends)
+    assert ByteConvolution.fits(window, *terms, activation)
+    layer = ByteConvolution(window, *terms, activation)
     images = 3
     x = rng.integers(
         -300 if signed else 0, 300, (images, window.height, window.width, window.channels)
@@ -97,42 +98,32 @@ def test_any_layer_is_its_definition(data: st.DataObject) -> None:
     limits = data.draw(st.sampled_from([(0, 32767), (-32768, 32767)]))
     out, totals = np.empty(shape, np.int16), np.empty((images, window.out_channels), np.int64)
     layer.run(
-        x,
-        k,
-        shift,
-        offset,
-        None,
-        m,
-        b,
-        r,
-        beta,
-        12,
-        other if len(other) else None,
-        other_shift,
-        *limits,
-        out,
-        totals,
-    )
+        x, Codes(k, shift, offset, None), Requantize(m, b, r), beta,
+        Addition(other if len(other) else None, other_shift, *limits), out, totals,
+    )  # fmt: skip
     wanted = expected(window, x, k, shift, offset, terms, ends, (m, b, r), beta, other, other_shift, limits)
     np.testing.assert_array_equal(out, wanted)
     np.testing.assert_array_equal(totals, out.astype(np.int64).sum(axis=(1, 2)))
 
 
+@needs_bytes
 def test_what_is_no_byte_does_not_fit() -> None:
     window = Window(4, 5, 5, 8, (3, 3))
     even = np.ones(window.weight_shape, np.int64)
-    assert not Int8Convolution.fits(window, 200 * even, None, None, 0, 15)
-    assert not Int8Convolution.fits(window, even, even, np.arange(16) * 20, 0, 15)
-    assert not Int8Convolution.fits(window, even, None, None, -128, 255)
-    assert not Int8Convolution.fits(Window(4, 5, 5, 8, (3, 3), groups=2), even[:, :2], None, None, 0, 15)
+    four, eight = ActivationFormat(4), ActivationFormat(8)
+    assert ByteConvolution.fits(window, even, None, None, eight)
+    assert not ByteConvolution.fits(window, 200 * even, None, None, four)
+    assert not ByteConvolution.fits(window, even, even, np.arange(16) * 20, four)
+    assert not ByteConvolution.fits(window, even, even, np.arange(-128, 128), eight)
+    assert not ByteConvolution.fits(Window(4, 5, 5, 8, (3, 3), groups=2), even[:, :2], None, None, four)
     with pytest.raises(ValueError, match="fit"):
-        Int8Convolution(window, 200 * even, None, None, 0, 15)
+        ByteConvolution(window, 200 * even, None, None, four)
 
 
 LOGITS = """
 import hashlib, numpy as np
 from asq_sw.data import Batches, Part
-from asq_sw.integer.network import export
+from asq_sw.integer.export import export
 from asq_sw.quantizers.methods import choices, quantizers
 from asq_sw.graph.models import build
 from asq_sw.kernels.int8 import kind
@@ -144,7 +135,7 @@ batches = Batches(Part(images, np.zeros(8, np.int64)), 8)
 network.forward(next(batches.in_order())[0], training=True)
 peaks = dict.fromkeys([node.name for node in graph], 4.0)
 integer = export(network, peaks, batches.pixels())
-assert ("bytes" in integer._layers["layer1.0.conv1"]) == (kind() is not None)
+assert integer.layers["layer1.0.conv1"].in_bytes == (kind() is not None)
 logits = integer.forward(images)
 assert (logits == integer.forward(images, keep=True)).all()
 print(kind(), hashlib.sha256(logits.tobytes()).hexdigest())

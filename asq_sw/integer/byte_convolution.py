@@ -3,7 +3,7 @@
 Codes, and with the sqrt(2) grids their table entries beside them, are laid out as unsigned bytes, one image at a
 time, in a scratch with the zero padding around it; :mod:`asq_sw.kernels.int8` multiplies eight or sixteen
 output pixels by sixteen or 32 filters at once, sums in int32; the sums are requantized while they are still in the
-cache. Nothing is rounded, so the result is that of :mod:`asq_sw.integer.network`'s float products, bit for bit.
+cache. Nothing is rounded, so the result is that of :mod:`asq_sw.integer.multiply`'s float products, bit for bit.
 
 Signed operands are stored 128 higher, and 128 times the sum of a filter's weights is taken from its sums.
 
@@ -12,52 +12,93 @@ Cost for ResNet-20 with 4-bit POST weights (two bytes a value): about 0.25 ms an
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from asq_sw.formats import ActivationFormat
+from asq_sw.integer.adapter import BETA_BITS
+from asq_sw.integer.arithmetic import channel_sums
+from asq_sw.integer.constants import Requantize
 from asq_sw.kernels.aligned import LINE, aligned
+from asq_sw.kernels.byte_rows import multiply_rows
 from asq_sw.kernels.int8 import (
     DEPTH,
     LANES,
     ROWS,
     configure,
     kind,
-    make_products,
     release,
     tile_configuration,
 )
-from asq_sw.nn.convolution import Window
+from asq_sw.window import Window
 
 Array = NDArray[Any]
-_products_1, _products_2 = make_products(1), make_products(2)
 _TABLE_BITS = 16
 """Fractional bits of the factor that replaces reading a sqrt(2) table, where that gives the same entries."""
 
 
-@njit(cache=True)
-def _multiply(base, stride, segments, offsets, weights, filters, out, out_stride):
-    """All sums of one image: ``segments`` (an even number) of :data:`ROWS` rows, int32 (rows, out_stride / 4)."""
-    terms = offsets.size
-    for pair in range(0, segments.size, 2):
-        first, second = base + segments[pair], base + segments[pair + 1]
-        goal = out + pair * ROWS * out_stride
-        weight = weights
-        for lane in range(0, filters, 2 * LANES):
-            if filters - lane > LANES:
-                _products_2(
-                    first, second, stride, offsets.ctypes.data, terms, weight, goal + 4 * lane,
-                    goal + ROWS * out_stride + 4 * lane, out_stride,
-                )  # fmt: skip
-                weight += 2 * terms * DEPTH * LANES
-            else:
-                _products_1(
-                    first, second, stride, offsets.ctypes.data, terms, weight, goal + 4 * lane,
-                    goal + ROWS * out_stride + 4 * lane, out_stride,
-                )  # fmt: skip
+class Codes(NamedTuple):
+    """How the layer's input becomes codes.
+
+    Attributes
+    ----------
+    factor : int64 (N,)
+        Multiplier of each sample, below 2**27; not read with ``pixels``.
+    shift, offset : int
+    pixels : int16 (C, 256), or None
+        Codes by value, of uint8 images.
+    """
+
+    factor: Array
+    shift: int
+    offset: int
+    pixels: Any
+
+
+class Addition(NamedTuple):
+    """How the layer's map ends: ``clamp(scaled sums + (other >> right), low, high)``.
+
+    Attributes
+    ----------
+    other : int16 (N, rows, columns, O), or None
+        None: nothing is added.
+    right, low, high : int
+    """
+
+    other: Any
+    right: int
+    low: int
+    high: int
+
+
+class _Layout(NamedTuple):
+    """Where a layer's bytes lie: see :class:`ByteConvolution`.
+
+    Rows of the scratch are ``pitch`` bytes, a pixel's map begins at ``first_row`` and ``first_byte``; ``segments`` and
+    ``place`` find the products' rows and each output pixel's sums; ``offsets`` and ``weights`` are its terms.
+    """
+
+    zero: int
+    low: int
+    high: int
+    table: Array
+    table_factor: int
+    table_add: int
+    two: bool
+    first_row: int
+    first_byte: int
+    pitch: int
+    stride: int
+    segments: Array
+    offsets: Array
+    weights: Array
+    place: Array
+    correction: Array
+    tiles: Array
 
 
 @njit(cache=True)
@@ -133,39 +174,40 @@ def _settle(acc, place, correction, factor, add, shift, other, other_shift, low,
 
 
 @njit(cache=True)
-def channel_sums(x, sums):
-    """Sum of each channel of one image (pixels, C) of int16; ``sums`` int64 (C,)."""
-    pixels, channels = x.shape
-    part = np.empty(channels, np.int32)
-    sums[:] = 0
-    for first in range(0, pixels, 1 << 15):  # so many int16 fit an int32
-        part[:] = 0
-        end = min(first + (1 << 15), pixels)
-        eight = first + (end - first) // 8 * 8
-        for p in range(first, eight, 8):  # the running sum passes through memory once in eight
-            for c in range(channels):
-                part[c] += (
-                    (np.int32(x[p, c]) + np.int32(x[p + 1, c]))
-                    + (np.int32(x[p + 2, c]) + np.int32(x[p + 3, c]))
-                    + (
-                        (np.int32(x[p + 4, c]) + np.int32(x[p + 5, c]))
-                        + (np.int32(x[p + 6, c]) + np.int32(x[p + 7, c]))
-                    )
-                )
-        for p in range(eight, end):
-            for c in range(channels):
-                part[c] += np.int32(x[p, c])
-        for c in range(channels):
-            sums[c] += part[c]
+def _fill(x, n, codes, layout, held):
+    """Codes (and entries) of image ``n`` into one thread's scratch."""
+    if codes.pixels.shape[0] > 0:
+        _look_up(x[n], codes.pixels, layout.zero, layout.first_row, layout.first_byte, layout.pitch, held)
+        return
+    rounding = codes.offset + (np.int64(1) << (codes.shift - 1))
+    if layout.two:
+        _quantize_two(
+            x[n], codes.factor[n], rounding, codes.shift, layout.low, layout.high, layout.zero, layout.table,
+            layout.table_factor, layout.table_add, layout.first_row, layout.first_byte, layout.pitch, held,
+        )  # fmt: skip
+    else:
+        _quantize(
+            x[n], codes.factor[n], rounding, codes.shift, layout.low, layout.high, layout.zero, layout.first_row,
+            layout.first_byte, layout.pitch, held,
+        )  # fmt: skip
+
+
+@njit(cache=True)
+def _sums(layout, held, lanes, acc):
+    """All sums of one image, int32 (rows, lanes)."""
+    row = 4 * acc.shape[1]
+    for pair in range(0, layout.segments.size, 2):
+        first = held.ctypes.data + layout.segments[pair]
+        second = held.ctypes.data + layout.segments[pair + 1]
+        multiply_rows(
+            first, second, layout.stride, layout.offsets, layout.weights.ctypes.data, lanes,
+            acc.ctypes.data + pair * ROWS * row, row,
+        )  # fmt: skip
 
 
 @njit(cache=True, parallel=True)
-def _run(
-    x, pixels, k, code_shift, code_offset, ends, zero, table, table_factor, table_add, two, first_row, first_byte,
-    pitch, scratch, tiles, stride, segments, offsets, weights, sums, place, correction, m, b, shift, beta, beta_bits,
-    other, other_shift, low, high, out, totals,
-):  # fmt: skip
-    """The whole layer over a batch; see :class:`Int8Convolution`. ``other`` of no images: none added."""
+def _run(x, codes, layout, scratch, sums, m, b, shift, beta, end, out, totals):
+    """The whole layer over a batch; see :meth:`ByteConvolution.run`. Arrays of no images stand for None."""
     filters = out.shape[2]
     threads = scratch.shape[0]
     count = x.shape[0]
@@ -175,47 +217,32 @@ def _run(
         add = np.empty(filters, np.int64)
         for c in range(filters):
             add[c] = b[c] + (np.int64(1) << (shift[c] - 1))
-        configure(tiles.ctypes.data)
+        configure(layout.tiles.ctypes.data)
         for n in range(thread * count // threads, (thread + 1) * count // threads):
-            if pixels.shape[0] > 0:
-                _look_up(x[n], pixels, zero, first_row, first_byte, pitch, held)
-            else:
-                rounding = code_offset + (np.int64(1) << (code_shift - 1))
-                if two:
-                    _quantize_two(
-                        x[n], k[n], rounding, code_shift, ends[0], ends[1], zero, table, table_factor, table_add,
-                        first_row, first_byte, pitch, held,
-                    )  # fmt: skip
-                else:
-                    _quantize(
-                        x[n],
-                        k[n],
-                        rounding,
-                        code_shift,
-                        ends[0],
-                        ends[1],
-                        zero,
-                        first_row,
-                        first_byte,
-                        pitch,
-                        held,
-                    )
-            _multiply(
-                held.ctypes.data, stride, segments, offsets, weights.ctypes.data, filters, acc.ctypes.data,
-                4 * acc.shape[1],
-            )  # fmt: skip
+            _fill(x, n, codes, layout, held)
+            _sums(layout, held, filters, acc)
             for c in range(filters):
-                factor[c] = (m[c] * beta[n] + (1 << (beta_bits - 1))) >> beta_bits
+                factor[c] = (m[c] * beta[n] + (1 << (BETA_BITS - 1))) >> BETA_BITS
+            other = end.other[n] if end.other.shape[0] > 0 else end.other[0:0].reshape(0, 0)
             _settle(
-                acc, place, correction, factor, add, shift, other[n] if other.shape[0] > 0 else other[0:0].reshape(0, 0),
-                other_shift, low, high, out[n],
-            )  # fmt: skip
+                acc,
+                layout.place,
+                layout.correction,
+                factor,
+                add,
+                shift,
+                other,
+                end.right,
+                end.low,
+                end.high,
+                out[n],
+            )
             if totals.shape[0] > 0:
                 channel_sums(out[n], totals[n])
         release()
 
 
-class Int8Convolution:
+class ByteConvolution:
     """One convolution of the integer network with what goes before and after it.
 
     Parameters
@@ -226,8 +253,8 @@ class Int8Convolution:
         Weights of the codes and of their table entries, -128 to 127.
     table : int (entries,), or None
         Entries by code from the lowest.
-    low, high : int
-        The codes' range.
+    activation : ActivationFormat
+        Of the codes.
 
     Raises
     ------
@@ -236,23 +263,26 @@ class Int8Convolution:
     """
 
     def __init__(
-        self, window: Window, even: Array, odd: Array | None, table: Array | None, low: int, high: int
+        self,
+        window: Window,
+        even: Array,
+        odd: Array | None,
+        table: Array | None,
+        activation: ActivationFormat,
     ):
-        if not self.fits(window, even, odd, table, low, high):
+        if not self.fits(window, even, odd, table, activation):
             raise ValueError("the layer does not fit bytes")
-        self.window, self.ends = window, np.array([low, high], np.int64)
-        self.two = odd is not None
+        self.window = window
+        low, two = activation.min, odd is not None
         weights = even if odd is None else np.concatenate([even, odd], axis=1)
-        size = window.channels * (2 if self.two else 1)
+        size = window.channels * (2 if two else 1)
         top, left, bottom, right = window.padding
         self.zero = 0 if low >= 0 and (table is None or table.min() >= 0) else 128
-        self.table = np.zeros(1, np.int64) if table is None else table.astype(np.int64)
-        self.table_factor, self.table_add = _as_factor(self.table, low) if self.two else (0, 0)
-        self.pitch = (window.width + left + right) * size
-        self.first_row, self.first_byte = top, left * size
-        (dy, dx), (_sy, sx) = window.dilation, window.stride
-        self.stride = sx * size
-        self.segments, self.place = self._segments(size)
+        entries = np.zeros(1, np.int64) if table is None else table.astype(np.int64)
+        table_factor, table_add = _as_factor(entries, low) if two else (0, 0)
+        pitch = (window.width + left + right) * size
+        (dy, dx), (_, sx) = window.dilation, window.stride
+        segments, place = self._segments(size)
         # Runs of bytes that lie together, in steps of DEPTH.
         taps = [
             (ky, range(window.kernel[1])) if dx == 1 else (ky, range(kx, kx + 1))
@@ -264,13 +294,12 @@ class Int8Convolution:
             run = np.array(
                 [(c * window.kernel[0] + ky) * window.kernel[1] + kx for kx in columns for c in range(size)]
             )
-            start = ky * dy * self.pitch + columns[0] * dx * size
+            start = ky * dy * pitch + columns[0] * dx * size
             for first in range(0, len(run), DEPTH):
                 offsets.append(start + first)
                 lines.append(
                     np.append(run[first : first + DEPTH], np.full(max(0, DEPTH - len(run) + first), -1))
                 )
-        self.offsets = np.array(offsets, np.int64)
         flat = np.append(
             weights.reshape(len(weights), -1), np.zeros((len(weights), 1), weights.dtype), axis=1
         )
@@ -282,25 +311,32 @@ class Int8Convolution:
             part = chosen[block * LANES : (block + 2) * LANES].reshape(-1, LANES, len(lines), DEPTH // 4, 4)
             packed.append(part.transpose(2, 0, 3, 1, 4).reshape(-1))
         together = np.concatenate(packed)
-        self.weights = aligned((together.size,), np.int8)
-        self.weights[...] = together
-        self.correction = (self.zero * weights.reshape(len(weights), -1).sum(axis=1)).astype(np.int32)
-        self._tiles = tile_configuration()
+        held = aligned((together.size,), np.int8)
+        held[...] = together
+        correction = (self.zero * weights.reshape(len(weights), -1).sum(axis=1)).astype(np.int32)
+        self._layout = _Layout(
+            zero=self.zero, low=low, high=activation.max, table=entries, table_factor=table_factor,
+            table_add=table_add, two=two, first_row=top, first_byte=left * size, pitch=pitch, stride=sx * size,
+            segments=segments, offsets=np.array(offsets, np.int64), weights=held, place=place,
+            correction=correction, tiles=tile_configuration(),
+        )  # fmt: skip
         rows = window.height + top + bottom
-        last = int(self.segments.max()) + (ROWS - 1) * self.stride + int(self.offsets.max()) + DEPTH
-        self._scratch_bytes = max(rows * self.pitch, last) + DEPTH
-        self._sums_shape = (len(self.segments) * ROWS, blocks * LANES)
+        last = int(segments.max()) + (ROWS - 1) * sx * size + max(offsets) + DEPTH
+        self._scratch_bytes = max(rows * pitch, last) + DEPTH
+        self._sums_shape = (len(segments) * ROWS, blocks * LANES)
         self._scratch: Array | None = None
         self._sums: Array | None = None
 
     @staticmethod
     def fits(
-        window: Window, even: Array, odd: Array | None, table: Array | None, low: int, high: int
+        window: Window, even: Array, odd: Array | None, table: Array | None, activation: ActivationFormat
     ) -> bool:
         """Whether this machine has byte products and every operand is a byte."""
         if kind() is None or window.groups != 1:
             return False
-        spans = [(low, high)] + ([] if table is None else [(int(table.min()), int(table.max()))])
+        spans = [(activation.min, activation.max)] + (
+            [] if table is None else [(int(table.min()), int(table.max()))]
+        )
         bottom, top = min(s[0] for s in spans), max(s[1] for s in spans)
         bytes_ = (bottom >= 0 and top <= 255) or (bottom >= -128 and top <= 127)
         weights = [even] if odd is None else [even, odd]
@@ -313,7 +349,7 @@ class Int8Convolution:
         """(first byte of each segment of :data:`ROWS` pixels, sums' row of each output pixel)."""
         w = self.window
         rows, columns = w.output
-        (sy, sx), pitch = w.stride, self.pitch // size
+        (sy, sx), pitch = w.stride, w.width + w.padding[1] + w.padding[3]
         across = -(-columns // ROWS)
         y, x = np.divmod(np.arange(rows * columns), columns)
         starts = (np.arange(rows)[:, None] * sy * pitch + np.arange(across) * ROWS * sx).reshape(-1)
@@ -328,24 +364,25 @@ class Int8Convolution:
         return (starts * size).astype(np.int64), place.astype(np.int64)
 
     def run(
-        self, x: Array, k: Array, code_shift: int, code_offset: int, pixels: Array | None, m: Array, b: Array,
-        shift: Array, beta: Array, beta_bits: int, other: Array | None, other_shift: int, low: int, high: int,
-        out: Array, totals: Array | None = None,
-    ) -> None:  # fmt: skip
-        """The layer's wide output; the numbers are :mod:`asq_sw.integer.network`'s.
+        self,
+        x: Array,
+        codes: Codes,
+        requantize: Requantize,
+        beta: Array,
+        end: Addition,
+        out: Array,
+        totals: Array | None = None,
+    ) -> None:
+        """The layer's wide output; the numbers are :mod:`asq_sw.integer.arithmetic`'s.
 
         Parameters
         ----------
-        x : int16 (N, H, W, C), or uint8 with ``pixels``
-        k : int64 (N,)
-            Multiplier of each sample, below 2**31; with ``code_shift`` and ``code_offset``.
-        pixels : int16 (C, 256), or None
-            Codes by value.
-        m, b, shift : int64 (O,)
+        x : int16 (N, H, W, C), or uint8 with ``codes.pixels``
+        codes : Codes
+        requantize : Requantize
         beta : int64 (N,)
-        other : int16 (N, rows, columns, O), or None
-            Added, shifted right by ``other_shift``.
-        low, high : int
+            1 to 65535, in units of 2**-12.
+        end : Addition
         out : int16 or int32 (N, rows, columns, O)
             Filled.
         totals : int64 (N, O), optional
@@ -357,13 +394,13 @@ class Int8Convolution:
             self._scratch = aligned((threads, row), np.uint8)
             self._scratch[...] = self.zero
             self._sums = aligned((threads, *self._sums_shape), np.int32)
-        added = np.empty((0, 1, 1), np.int16) if other is None else other.reshape(len(x), -1, out.shape[-1])
+        if codes.pixels is None:
+            codes = codes._replace(pixels=np.empty((0, 256), np.int16))
+        shape = (len(x), -1, out.shape[-1])
+        other = np.empty((0, 1, 1), np.int16) if end.other is None else end.other.reshape(shape)
         _run(
-            x, np.empty((0, 256), np.int16) if pixels is None else pixels, k, code_shift, code_offset, self.ends,
-            self.zero, self.table, self.table_factor, self.table_add, self.two, self.first_row, self.first_byte,
-            self.pitch, self._scratch, self._tiles, self.stride, self.segments, self.offsets, self.weights,
-            self._sums, self.place, self.correction, m, b, shift, beta, beta_bits, added, other_shift, low, high,
-            out.reshape(len(x), -1, out.shape[-1]), np.empty((0, 1), np.int64) if totals is None else totals,
+            x, codes, self._layout, self._scratch, self._sums, requantize.m, requantize.b, requantize.shift, beta,
+            end._replace(other=other), out.reshape(shape), np.empty((0, 1), np.int64) if totals is None else totals,
         )  # fmt: skip
 
 
