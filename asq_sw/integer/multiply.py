@@ -263,14 +263,9 @@ class MultiplyLayer(ScaledLayer):
             beta = self.beta(x, totals)
             both = np.empty((*x.shape[:-1], 2 * x.shape[-1]), self._dtype)
             quantize_with_entries(
-                by_pixel(x),
-                self._factors(beta),
-                q.shift,
-                activation.min,
-                activation.max,
-                table,
-                by_pixel(both),
-            )
+                by_pixel(x), self._factors(beta), q.shift, activation.min, activation.max, table,
+                self.window.channels // self.window.groups, by_pixel(both),
+            )  # fmt: skip
             acc = self._product(both)
         if maps.keep:
             maps.sums[self.name] = acc
