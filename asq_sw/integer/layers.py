@@ -28,6 +28,7 @@ from asq_sw.integer.layer import (
     scale_of,
     six,
 )
+from asq_sw.integer.layer_norm import LayerNorm
 from asq_sw.integer.multiply import Convolve, Linear
 from asq_sw.integer.record import Arrays, Record
 from asq_sw.integer.widths import WIDE_MAX, WIDE_WIDTH
@@ -176,6 +177,7 @@ LAYERS: Mapping[str, type[Layer]] = MappingProxyType(
             Convolve,
             Linear,
             BatchNorm,
+            LayerNorm,
             Relu,
             Relu6,
             Add,

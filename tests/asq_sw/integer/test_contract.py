@@ -6,6 +6,7 @@ The evaluator uses nothing of the product; what it is held against and the files
 from __future__ import annotations
 
 import json
+import math
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,30 @@ class Evaluator:
 
     def bn(self, step, x, changes):
         return self.requantize(step, x[0], 4096, x[1:], changes[1:])
+
+    def layernorm(self, step, x, changes):
+        channels = x[0].shape[-1]
+        extra = 0
+        while 1 << extra < channels:
+            extra += 1
+        inverse = (Fraction(1 << (24 + extra), channels) + Fraction(1, 2)).__floor__()
+        t = np.empty(x[0].shape, object)
+        for place in np.ndindex(x[0].shape[:-1]):
+            values = [int(v) for v in x[0][place]]
+            mean = round_shift(sum(values) * inverse, 20 + extra)
+            d = [16 * v - mean for v in values]
+            n = total = sum(v * v for v in d) + step["constants"]["epsilon"]
+            assert 0 < total < 2**62
+            s = 0
+            while n >= 2**30:
+                s += 2
+                n = total // 2**s
+            while n < 2**28:
+                s -= 2
+                n = total * 2**-s
+            root = math.isqrt(2**60 // n)
+            t[place] = [round_shift(v * root, 14 + s // 2) for v in d]
+        return self.requantize(step, t, 4096, [], [])
 
     def conv(self, step, x, changes):
         attributes, codes = step["attributes"], self.arrays[f"{step['name']}.codes"]
@@ -256,15 +281,31 @@ def mobile(builder):
     return b.graph("mobile")
 
 
+def normed(builder):
+    b = builder((3, 7, 6))
+    b.conv("conv1", 5, 3, padding=1)
+    b.bn("bn1")
+    b.relu("relu1")
+    b.node("norm1", "layernorm", None, eps=1e-5)
+    b.conv("conv2", 8, 3, stride=2, padding=1)
+    b.node("norm2", "layernorm", None, eps=0.1)
+    b.relu("relu2")
+    b.node("flatten", "flatten", None)
+    b.node("norm3", "layernorm", None, eps=1e-5)
+    b.linear("fc", 5)
+    return b.graph("normed")
+
+
 @pytest.mark.parametrize(
     ("network", "method", "wbits"),
-    [("a", "asq-post", 3), ("a", "lsq", 4), ("b", "asq-fp4", 4), ("mobile", "asq-post", 4), ("mobile", "asq-apot", 3),
+    [("normed", "asq-post", 4), ("a", "asq-post", 3), ("a", "lsq", 4), ("b", "asq-fp4", 4), ("mobile", "asq-post", 4), ("mobile", "asq-apot", 3),
      ("mobile", "lsq", 3)],
 )  # fmt: skip
 def test_the_page_and_the_file_give_the_logits(network: str, method: str, wbits: int, tmp_path: Path) -> None:
     from asq_sw.graph.graph import Builder
 
-    graph = mobile(Builder) if network == "mobile" else residual(Builder, network)
+    made = {"mobile": mobile, "normed": normed}
+    graph = made[network](Builder) if network in made else residual(Builder, network)
     channels, height, width = graph.input_shape
     images = np.random.default_rng(0).integers(0, 256, (3, height, width, channels)).astype(np.uint8)
     logits = exported(graph, method, wbits, tmp_path / "n.npz", images)
