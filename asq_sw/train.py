@@ -145,8 +145,8 @@ class Recipe(BaseModel):
         """The network with its quantizers, parameters as they start."""
         graph = self.graph()
         chosen = choices(graph, self.quantizer, self.wbits, self.abits, self.edge_bits, self.layers)
-        found = quantizers(graph, chosen, self.frac_bits, self.rounded, self.seed, self.weight_start)
-        return Network(graph, found, self.seed)
+        by_layer = quantizers(graph, chosen, self.frac_bits, self.rounded, self.seed, self.weight_start)
+        return Network(graph, by_layer, self.seed)
 
     def batches(self, part: Part, training: bool) -> Batches:
         crop, flip = (self.crop, self.flip) if training else (0, False)
@@ -195,10 +195,10 @@ def _outputs(network: Network, source: Network | None, x: Array, names: list[str
         network.load(source.parameters | source.buffers)
     kept = {key: value.copy() for key, value in network.buffers.items()}
     network.forward(x, training=True)
-    found = {name: network.output_of(name).copy() for name in names}
+    maps = {name: network.output_of(name).copy() for name in names}
     for key, value in kept.items():
         network.buffers[key][...] = value
-    return found
+    return maps
 
 
 class Trainer:

@@ -95,10 +95,6 @@ class Operator:
     shape: tuple[int, ...]
     view: View | None
 
-    @property
-    def kind(self) -> str:
-        return str(self.proto.op_type)
-
 
 class Reader:
     """Walks an ONNX graph in its (topological) order; :data:`READERS` says what each operator becomes."""
@@ -128,6 +124,9 @@ class Reader:
         self.source[inputs[0].name], self.shape["input"] = "input", shape
         for node in self.onnx.node:
             self._node(node)
+        for value in self.onnx.output:
+            if value.name in self.views:
+                raise InputError(f"{self.path}: output {value.name} is {self.views[value.name].words}")
         name = self.onnx.name or os.path.splitext(os.path.basename(self.path))[0]
         try:
             return Graph(name, shape, self.nodes), self.params

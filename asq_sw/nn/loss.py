@@ -81,5 +81,5 @@ def _log_softmax(logits: Array, temperature: float) -> Array:
             "the network's output holds NaN or infinite values, expected finite ones: lower the learning rate"
         )
     wide -= wide.max(axis=1, keepdims=True)
-    found: Array = wide - np.log(np.exp(wide).sum(axis=1, keepdims=True))
-    return found
+    log_probability: Array = wide - np.log(np.exp(wide).sum(axis=1, keepdims=True))
+    return log_probability

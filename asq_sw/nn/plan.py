@@ -35,11 +35,11 @@ class Step:
 
 def readers(graph: Graph) -> dict[str, list[Node]]:
     """The nodes that read each node, by name."""
-    found: dict[str, list[Node]] = {node.name: [] for node in graph}
+    by_source: dict[str, list[Node]] = {node.name: [] for node in graph}
     for node in graph:
         for source in node.inputs:
-            found[source].append(node)
-    return found
+            by_source[source].append(node)
+    return by_source
 
 
 def plan(graph: Graph) -> list[Step]:

@@ -166,6 +166,8 @@ def test_onnx_of_another_normalization_is_refused(tmp_path: Path) -> None:
         read([order("x", "a", last), norm("a", "b", 1), order("b", "y", first)])
     with pytest.raises(InputError, match=r"r \(Relu\) reads a map with channels last"):
         read([order("x", "a", last), helper.make_node("Relu", ["a"], ["y"], "r")])
+    with pytest.raises(InputError, match="output y is a map with channels last"):
+        read([order("x", "a", last), norm("a", "y", 3)])
     with pytest.raises(InputError, match=r"reorders axes as \[0, 1, 3, 2\]"):
         read([order("x", "y", [0, 1, 3, 2])])
 
