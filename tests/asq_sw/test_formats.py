@@ -17,6 +17,7 @@ from asq_sw.formats import (
     POST_GAP,
     ActivationFormat,
     WeightFormat,
+    grids,
     round_sqrt2,
     signed_width,
     two_terms,
@@ -54,6 +55,42 @@ def test_levels_are_the_printed_ones(grid: str, bits: int) -> None:
     magnitudes = np.sort(PRINTED[grid, bits])
     np.testing.assert_allclose(
         WeightFormat(grid, bits).levels, np.concatenate([-magnitudes[::-1], [0], magnitudes]), rtol=1e-7
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "members"),
+    [
+        ("sqrt2", "post post-paper post-gap"),
+        ("takes_frac_bits", "post post-paper post-gap nf4"),
+        ("shifts", "post post-paper post-gap pot pot-paper fp4"),
+        ("reads_table", "post post-paper post-gap fp4"),
+        ("uniform", "int int-full"),
+        ("symmetric", "post post-paper post-gap pot pot-paper apot fp4 int"),
+        ("free_exponents", "post"),
+    ],
+)
+def test_properties_of_the_grids(name: str, members: str) -> None:
+    assert set(grids(lambda grid: bool(getattr(grid, name)))) == set(members.split())
+
+
+def test_products_in_words() -> None:
+    """Written out by hand; of two shifts the first is by F."""
+    assert WeightFormat("pot", 4).definition[0].endswith("product = a << m, negated if sign; 0 if m > 6")
+    assert WeightFormat("apot", 4).definition[1] == "m[0:0] picks {0, 2}; m[2:1] picks {0, 8, 4, 1}"
+    assert (
+        WeightFormat("fp4")
+        .definition[0]
+        .endswith("product = a * {0, 1, 2, 3, 4, 6, 8, 12}[m], negated if sign")
+    )
+    assert WeightFormat("nf4", frac_bits=2).definition == [
+        "product = a * {-4, -3, -2, -2, -1, -1, 0, 0, 0, 1, 1, 1, 2, 2, 3, 4}[code]",
+        "activation * level = product * 0.25",
+    ]
+    gap = WeightFormat("post-gap", 4, 0).definition
+    assert gap[1] == "R[a] = round(a * sqrt(2) * 2**1)"
+    assert gap[2].startswith(
+        "m = 0: 0; m = 1: a<<0<<0; m = 2: a<<0<<1; m = 3: R[a]<<0; m = 4: a<<0<<2; m = 5: R[a]<<1"
     )
 
 

@@ -74,7 +74,7 @@ class SelectShift(Products):
     @property
     def _even_shift(self) -> int:
         """Where the activation's lowest bit stands in its line."""
-        return self.moved[0] + (self.weight.frac_bits if self.weight.record.kind == "powers" else 0)
+        return self.moved[0] + self.weight.frac_bits
 
     @property
     def table_width(self) -> int:
