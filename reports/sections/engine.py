@@ -17,7 +17,7 @@ def rows(request: Request, data: Mapping[str, Any]) -> dict[str, Any]:
     from sim import Accelerator, simulate
 
     options = request.options
-    found = []
+    ways = []
     for network in NETWORKS:
         request.step(f"simulating {network} tile by tile")
         for asq in ASQ:
@@ -26,7 +26,7 @@ def rows(request: Request, data: Mapping[str, Any]) -> dict[str, Any]:
             )
             result = simulate(network, machine, fidelity=2)
             total = result.total
-            found.append(
+            ways.append(
                 {
                     "network": network, "asq": asq, "total_cycles": total["total_cycles"],
                     "closed_form_cycles": simulate(network, machine).total["total_cycles"],
@@ -37,7 +37,7 @@ def rows(request: Request, data: Mapping[str, Any]) -> dict[str, Any]:
                     "asq_uj": sum(layer.asq.get("energy_pj", 0.0) for layer in result.layers) / 1e6,
                 }
             )  # fmt: skip
-    return {"engine": found}
+    return {"engine": ways}
 
 
 def _cost(engine: Sequence[Row], network: str) -> str:

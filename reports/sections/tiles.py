@@ -62,11 +62,11 @@ def _lines(rows: Sequence[Row], name: str, words: str, identifier: str) -> str:
             for i, bits in enumerate(BITS):
                 axis = axes[i][j]
                 for weight in dict.fromkeys(w for weights in space.FRONTS for w in weights):
-                    found = front(rows, node, [weight.name], name) if weight.bits == bits else {}
-                    if found:
-                        values = [figure(r, name, c) for c, r in found.items()]
+                    by_clock = front(rows, node, [weight.name], name) if weight.bits == bits else {}
+                    if by_clock:
+                        values = [figure(r, name, c) for c, r in by_clock.items()]
                         handles[weight.grid] = axis.plot(
-                            list(found), values, "o-", ms=3, linewidth=1.2, color=GRIDS[weight.grid].colour
+                            list(by_clock), values, "o-", ms=3, linewidth=1.2, color=GRIDS[weight.grid].colour
                         )[0]
                 if i == 0:
                     axis.set_title(node)
@@ -114,10 +114,10 @@ def _number(value: float) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
 
-def _cell(found: tuple[float, float | None] | None) -> str:
-    if found is None:
+def _cell(value_and_ratio: tuple[float, float | None] | None) -> str:
+    if value_and_ratio is None:
         return "–"
-    value, over = found
+    value, over = value_and_ratio
     return _number(value) + ("" if over is None else f" ({over:.2f})")
 
 

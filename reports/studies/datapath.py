@@ -63,13 +63,13 @@ class Dimension(NamedTuple):
         for r in rows:
             if self.takes(r):
                 groups.setdefault("" if "format" in self.varies else r["format"], []).append(r)
-        found = [
+        varied = [
             r
             for group in groups.values()
             if len({str([r[name] for name in self.varies]) for r in group}) > 1
             for r in group
         ]
-        return sorted(found, key=lambda r: (-r["wbits"], r["format"], r["rows"], r["area_per_mac_um2"]))
+        return sorted(varied, key=lambda r: (-r["wbits"], r["format"], r["rows"], r["area_per_mac_um2"]))
 
 
 PLAIN: Mapping[str, Any] = {
@@ -259,7 +259,7 @@ def against_int(rows: Sequence[Row]) -> list[str]:
     ]  # fmt: skip
     for r in ratio_rows(rows):
         spreads = [*(r[name] for name in (AREA, HELD, STREAMING)), *r["registers"].values()]
-        ratios = ["–" if found is None else str(found) for found in spreads]
+        ratios = ["–" if ratio is None else str(ratio) for ratio in spreads]
         lines.append(
             f"| {r['node']} | {r['name']} | {r['clocks']} of {r['of']} | {' | '.join(ratios)} | {r['sqnr_db']:.2f} |"
         )
@@ -306,15 +306,15 @@ def page(rows: Sequence[Row], node: str, several: Sequence[Row] = ()) -> str:
         "rounding counted.",
     ]  # fmt: skip
     for dimension in DIMENSIONS:
-        found = dimension.rows(mine)
+        tiles = dimension.rows(mine)
         lines += ["", f"### {dimension.title}", "", dimension.about, ""]
-        if not found:
+        if not tiles:
             lines.append("Fewer than two tiles are measured.")
             continue
         lines += [
             "| tile | shape | tile, µm² | total, µm² | fJ, held | fJ, streaming | delay, ns | SQNR, dB |",
             "|---|---|---:|---:|---:|---:|---:|---:|",
-            *map(line, found),
+            *map(line, tiles),
         ]
     lines += [
         "",

@@ -51,13 +51,13 @@ def front(
     it was made for, so that one without fronts is not held against those that have them.
     """
     able = compared(rows, node, registers)
-    found = {}
+    least_by_clock = {}
     for clock in clocks(rows, node, formats, registers):
         here = [f for f in formats if clock in clocks(rows, node, [f], registers)]
         least = best((r for r in able if r["format"] in here), name, clock)
         if least is not None:
-            found[clock] = least
-    return found
+            least_by_clock[clock] = least
+    return least_by_clock
 
 
 class Spread(NamedTuple):
@@ -75,10 +75,10 @@ class Spread(NamedTuple):
 
 def spread(mine: Mapping[float, Row], theirs: Mapping[float, Row], name: str) -> Spread | None:
     """Ratios of two fronts at equal clock; None if they share none."""
-    found = [
+    ratios = [
         figure(mine[c], name, c) / figure(theirs[c], name, c) for c in sorted(mine.keys() & theirs.keys())
     ]
-    return Spread(median(found), min(found), max(found), len(found)) if found else None
+    return Spread(median(ratios), min(ratios), max(ratios), len(ratios)) if ratios else None
 
 
 def ratio_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -86,7 +86,7 @@ def ratio_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
     ``registers``: area and energy with weights held of tiles with weight registers, at the clocks of those.
     """
-    found = []
+    ratios = []
     for node in nodes_of(rows):
         for bits in BITS:
             whole = {name: front(rows, node, [f"{BASELINE}{bits}"], name) for name in FIGURES}
@@ -96,7 +96,7 @@ def ratio_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 reach = spreads[AREA]
                 if reach is None:
                     continue
-                held = {
+                with_registers = {
                     name: spread(
                         front(rows, node, [fmt], name, True),
                         front(rows, node, [f"{BASELINE}{bits}"], name, True),
@@ -106,19 +106,19 @@ def ratio_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 }
                 sample = next(iter(mine[AREA].values()))
                 base = next(iter(whole[AREA].values()))
-                found.append(
+                ratios.append(
                     {
-                        "node": node, "bits": bits, "format": fmt, "name": format_name(sample), **spreads, "registers": held,
+                        "node": node, "bits": bits, "format": fmt, "name": format_name(sample), **spreads, "registers": with_registers,
                         "clocks": reach.clocks, "of": len(clocks(rows, node, [fmt])),
                         "sqnr_db": sample["sqnr_db"], "to_int_db": sample["sqnr_db"] - base["sqnr_db"],
                     }
                 )  # fmt: skip
-    return found
+    return ratios
 
 
 def equal_accuracy_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Each grid at whatever bits and F is as accurate as int4, int3, int2, over int by the same rule."""
-    found = []
+    ratios = []
     for node in nodes_of(rows):
         able = compared(rows, node)
         accuracy = {r["format"]: r["sqnr_db"] for r in able}
@@ -142,7 +142,7 @@ def equal_accuracy_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 if spreads[AREA] is None:
                     continue
                 used = sorted({format_name(r) for r in mine[AREA].values()})
-                found.append(
+                ratios.append(
                     {
                         "node": node,
                         "target": f"{BASELINE}{bits}",
@@ -151,7 +151,7 @@ def equal_accuracy_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
                         **spreads,
                     }
                 )
-    return found
+    return ratios
 
 
 def best_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -159,7 +159,7 @@ def best_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
     ``cells``: (account, figure) -> (value, ratio), where it was measured. With weight registers nothing streams.
     """
-    found = []
+    bests = []
     for node in nodes_of(rows):
         accounts = {name: compared(rows, node, registers, shape) for name, registers, shape in ACCOUNTS}
         for bits in BITS:
@@ -180,7 +180,7 @@ def best_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
                             over = None if whole is None else value / figure(whole, name)
                             cells[account, name] = (value, over)
                 if named is not None:
-                    found.append(
+                    bests.append(
                         {
                             "node": node,
                             "bits": bits,
@@ -189,12 +189,12 @@ def best_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
                             "cells": cells,
                         }
                     )
-    return found
+    return bests
 
 
 def one_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """One tile of each format (:func:`one`) over one tile of int of the same bits, in every account."""
-    found = []
+    singles = []
     for node in nodes_of(rows):
         for account, registers, shape in ACCOUNTS:
             able = compared(rows, node, registers, shape)
@@ -203,8 +203,8 @@ def one_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 for fmt in formats_of(rows, node, bits):
                     mine = one(r for r in able if r["format"] == fmt)
                     if mine is not None:
-                        found.append({"node": node, "account": account, "tile": mine, BASELINE: whole})
-    return found
+                        singles.append({"node": node, "account": account, "tile": mine, BASELINE: whole})
+    return singles
 
 
 def error_points(rows: Sequence[Row]) -> list[dict[str, Any]]:
