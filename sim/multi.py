@@ -12,16 +12,13 @@ So a share is a layer of its own on one array with 1 / N of the DRAM, and every 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sim import closed_form as dataflow
+from sim import closed_form
 from sim.accelerator import Accelerator
+from sim.results import LayerResult
 from sim.workload import Layer, Workload
-
-if TYPE_CHECKING:
-    from sim.run import LayerResult
 
 
 def one_of(machine: Accelerator) -> Accelerator:
@@ -64,25 +61,23 @@ def shares(layer: Layer, arrays: int) -> list[Layer]:
     return found or [layer]
 
 
-def divided(workload: Workload, machine: Accelerator) -> Workload:
-    """Every layer's share on one of the machine's arrays."""
-    from sim.run import layer_rows, machine_row
-
+def divided(workload: Workload, machine: Accelerator) -> tuple[Workload, Accelerator]:
+    """Every layer's share on one of the machine's arrays, and that array."""
     one = one_of(machine)
+    names = closed_form.RESULT_FIELDS
     layers = []
     for layer in workload.layers:
         ways = shares(layer, machine.arrays)
         if layer.is_mac and len(ways) > 1:
-            counts = dataflow.evaluate_one(
-                layer_rows(tuple(ways)), machine_row(one, tuple(ways)), one.dram_bytes_per_cycle
+            counts = closed_form.evaluate_one(
+                closed_form.layer_rows(ways), closed_form.machine_row(one, ways), one.dram_bytes_per_cycle
             )
-            names = dataflow.RESULT_FIELDS
             cycles = counts[:, names.index("compute_cycles")] + counts[:, names.index("stall_cycles")]
             traffic = counts[:, names.index("dram_read_bits")] + counts[:, names.index("dram_write_bits")]
             layers.append(ways[int(np.lexsort((traffic, cycles))[0])])
         else:
             layers.append(ways[0])
-    return Workload(workload.name, tuple(layers))
+    return Workload(workload.name, tuple(layers)), one
 
 
 def together(share: LayerResult, layer: Layer, machine: Accelerator) -> LayerResult:

@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from sim.closed_form import IS, OS, WS
+from hw.machine.dataflows import IS, OS, WS
 from sim.scalesim.streams import FILTER, IFMAP, OFMAP, Shape, folds, ifmap_address, lanes, present, stream
 
 NEVER = -(1 << 40)

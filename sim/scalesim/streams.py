@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from sim.closed_form import IS, OS, WS
+from hw.machine.dataflows import IS, OS, WS
 
 IFMAP, FILTER, OFMAP = 0, 1, 2
 
