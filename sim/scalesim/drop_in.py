@@ -5,7 +5,7 @@ figures are replayed (:mod:`sim.scalesim.replay`). An oddity of SCALE-Sim is rep
 
 - *Total Cycles* is the index of the last cycle, one less than the number of cycles, and includes stalls.
 - In ``os`` it adds rows + cols to the OFMAP writes of every fold.
-- *Compute Util* counts a fold of ws and is ``rows + cols - 1`` cycles longer than it is.
+- *Compute Util* counts a fold of ws and is ``cols - 1`` cycles longer than it is.
 - In USER mode ifmap and filter bandwidth come from the layout section, ofmap bandwidth from ``Bandwidth``.
 """
 
@@ -189,7 +189,7 @@ def _averages(layer: Layer, config: ScaleSimConfig) -> tuple[float, float]:
     down, across, steps = flow.sizes(layer.m, layer.n, layer.k)
     cycles = flow.fold_cycles(layer.m, layer.n, layer.k, rows, cols)
     if flow.loads:
-        cycles += rows + cols - 1
+        cycles += cols - 1
     used_rows = np.minimum(rows, down - np.arange(0, down, rows))
     used_cols = np.minimum(cols, across - np.arange(0, across, cols))
     used = (used_cols[:, None] * used_rows[None, :]).ravel()
@@ -235,7 +235,15 @@ def simulate(
     flow = dataflow(machine.dataflow)
     # Words of a byte, and scratchpads and DRAM without limits: what they cost is replayed.
     array = closed_form.MachineShape(
-        machine.rows, machine.cols, flow.code, 8, 8, 8, ifmap_bytes=1 << 40, filter_bytes=1 << 40, ofmap_bytes=1 << 40
+        machine.rows,
+        machine.cols,
+        flow.code,
+        8,
+        8,
+        8,
+        ifmap_bytes=1 << 40,
+        filter_bytes=1 << 40,
+        ofmap_bytes=1 << 40,
     )
     counts = closed_form.evaluate_one(
         closed_form.layer_rows(workload.layers), np.array(array, np.int64), bandwidth=1e9
@@ -278,19 +286,25 @@ def _shape(layer: Layer, machine: ScaleSimConfig) -> scalesim_streams.Shape:
     height, width, channels, filter_w = layer.in_h, layer.in_w, layer.in_c, layer.kernel[1]
     if layer.kind == "gemm":
         height, width, channels, filter_w = layer.m, layer.k, 1, layer.k
+    flow = dataflow(machine.dataflow)
+    down, across, _ = flow.sizes(layer.m, layer.n, layer.k)
     pixels, products = scalesim_streams.windows(
         layer.m, layer.k, width, channels, filter_w, *layer.stride, layer.out_w
     )
     return scalesim_streams.Shape(
-        dataflow=dataflow(machine.dataflow).code,
+        dataflow=flow.code,
         rows=machine.rows,
         cols=machine.cols,
         m=layer.m,
         n=layer.n,
         k=layer.k,
+        down=down,
+        across=across,
+        per_fold=flow.fold_cycles(layer.m, layer.n, layer.k, machine.rows, machine.cols),
         height=height,
         width=width,
-        ifmap_size=height * width * channels,
+        channels=channels,
+        filter_row=filter_w * channels,
         pixels=pixels,
         products=products,
     )
@@ -302,8 +316,7 @@ def _memory(layer: Layer, machine: ScaleSimConfig) -> dict[str, int]:
     sizes, user, bandwidths = _buffers(machine)
     if user:
         return scalesim_replay.replay(shape, sizes, user, bandwidths)
-    channels, filter_w = (1, layer.k) if layer.kind == "gemm" else (layer.in_c, layer.kernel[1])
-    return scalesim_calc.calculate(shape, sizes, bandwidths, channels, filter_w)
+    return scalesim_calc.calculate(shape, sizes, bandwidths)
 
 
 def _buffers(machine: ScaleSimConfig) -> tuple[NDArray[np.int64], bool, NDArray[np.int64]]:
