@@ -172,7 +172,8 @@ def _runs(s, first, last):
     return runs
 
 
-@njit(cache=True)
+# Inlined, like the next: handing the records over costs as much as many a call.
+@njit(cache=True, forceinline=True)
 def _windows(s, runs, first, last, e, insert):
     """:func:`_run` over the runs of pixels ``first`` to ``last`` (exclusive); what hangs over the map is left out."""
     new = 0
@@ -190,7 +191,7 @@ def _windows(s, runs, first, last, e, insert):
     return new
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _ask(s, grid, line, low, high, e, number):
     """Visit the requests of lanes ``low`` to ``high`` of a fold's line one by one; whether an epoch ended."""
     start, skew, _, _, i0, it, ir, j0, jt, jr = grid
