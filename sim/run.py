@@ -20,7 +20,6 @@ from sim.cost.energy import (
     mac_pj_with_zeros,
     sources,
 )
-from sim.cost.kinds import kind_cost
 from sim.results import LayerResult, SimulationResult
 from sim.workload import Layer, Workload, load
 
@@ -59,7 +58,7 @@ def simulate(
     Raises
     ------
     InputError
-        For an unknown network, a bad file or option, or a kind of layer that has no cost.
+        For an unknown network or a bad file or option.
     """
     if fidelity not in (1, 2):
         raise InputError(f"fidelity is {fidelity!r}, expected 1 or 2")
@@ -67,8 +66,6 @@ def simulate(
         raise InputError("a trace needs fidelity 2: the closed form has no timeline")
     machine = accelerator or Accelerator()
     whole = network if isinstance(network, Workload) else load(network, batch)
-    for layer in whole.layers:
-        kind_cost(layer)
     if zeros and machine.unit != "pe":
         raise InputError(
             f"zeros with unit {machine.unit!r}, expected 'pe': what zeros save is measured on elements"

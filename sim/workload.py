@@ -38,6 +38,8 @@ class Layer:
     groups, batch : int
     inputs : int
         Maps of this shape that are read (2 for a residual add).
+    passes : int
+        How often the vector unit goes over them, of a layer without products.
     sources : tuple of str
         Layers whose outputs it reads; empty where unknown (a topology file) or for the network's input.
     """
@@ -55,6 +57,7 @@ class Layer:
     groups: int = 1
     batch: int = 1
     inputs: int = 1
+    passes: int = 1
     sources: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from hw.machine.dataflows import dataflow
 from sim.accelerator import Accelerator
 from sim.cost.asq import AsqCost, Products, asq_cost
-from sim.cost.kinds import kind_cost
 from sim.tiles import banks, dram, pipeline
 from sim.workload import Layer, Workload
 
@@ -113,7 +112,7 @@ def _layer_rows(
     rows = np.zeros((len(layers), len(pipeline.LayerRow._fields)), np.int64)
     parts: list[_AsqPart] = []
     for i, layer in enumerate(layers):
-        kind, cost = kind_cost(layer), costs[i]
+        cost = costs[i]
         in_bits = layer.ifmap_elements * machine.abits
         if fused[i]:  # an add still reads its other operands
             in_bits = in_bits * (layer.inputs - 1) // layer.inputs
@@ -130,7 +129,7 @@ def _layer_rows(
             part.bits += layer.ofmap_elements * (out_widths[i] - machine.abits)
         parts.append(part)
         rows[i] = pipeline.LayerRow(
-            kind=pipeline.KIND_MAC if kind.on_array else pipeline.KIND_VECTOR,
+            kind=pipeline.KIND_MAC if layer.is_mac else pipeline.KIND_VECTOR,
             m=layer.m,
             n=layer.n,
             k=layer.k,
@@ -140,7 +139,7 @@ def _layer_rows(
             read_ifmap=not read_skipped[i],
             write_ofmap=not write_skipped[i],
             outputs=layer.ofmap_elements,
-            vector_values=layer.ifmap_elements * kind.passes,
+            vector_values=layer.ifmap_elements * layer.passes,
             psum_bits=psum_bits[i],
             out_bits=layer.ofmap_elements * out_widths[i],
             extra_cycles=part.cycles,
