@@ -35,12 +35,12 @@ def one_of(machine: Accelerator) -> Accelerator:
 
 def shares(layer: Layer, arrays: int) -> list[Layer]:
     """The largest share of each way to cut a layer; the layer itself where none applies."""
-    found = []
+    ways = []
     if layer.batch > 1:
-        found.append(replace(layer, batch=-(-layer.batch // arrays)))
+        ways.append(replace(layer, batch=-(-layer.batch // arrays)))
     if layer.groups > 1:
         groups = -(-layer.groups // arrays)
-        found.append(
+        ways.append(
             replace(
                 layer,
                 groups=groups,
@@ -50,15 +50,15 @@ def shares(layer: Layer, arrays: int) -> list[Layer]:
         )
     elif not layer.is_mac:
         channels = -(-layer.in_c // arrays)
-        found.append(replace(layer, in_c=channels, out_c=channels))
+        ways.append(replace(layer, in_c=channels, out_c=channels))
     else:
-        found.append(replace(layer, out_c=-(-layer.out_c // arrays)))
+        ways.append(replace(layer, out_c=-(-layer.out_c // arrays)))
     if layer.out_h > 1:
         rows = -(-layer.out_h // arrays)
         height = (rows - 1) * layer.stride[0] + layer.dilation[0] * (layer.kernel[0] - 1) + 1
         _, left, _, right = layer.padding
-        found.append(replace(layer, in_h=height, padding=(0, left, 0, right)))
-    return found or [layer]
+        ways.append(replace(layer, in_h=height, padding=(0, left, 0, right)))
+    return ways or [layer]
 
 
 def divided(workload: Workload, machine: Accelerator) -> tuple[Workload, Accelerator]:

@@ -27,7 +27,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from asq_sw.errors import InputError
-from asq_sw.files import replacing, write_text
+from asq_sw.files import replacing
 from asq_sw.formats import GRID_RECORDS, GRIDS, WeightFormat, legal
 from asq_sw.sqnr import sqnr
 from hw.costs import UnitCost
@@ -333,13 +333,13 @@ def _refined(
     points = whole["point"].to_numpy()[kept]
     groups = [tuple(points[i : i + REFINE_CHUNK].tolist()) for i in range(0, len(points), REFINE_CHUNK)]
     tasks = {c: (refine_chunk, sweep, group) for c, group in enumerate(groups)}
-    found = _all(tasks, parts, "refined-", dask, workers, step)
+    tiled = _all(tasks, parts, "refined-", dask, workers, step)
     for name in REFINED:
         column: list[Any] = [None] * whole.num_rows
-        for index, value in zip(kept.tolist(), found[name].to_pylist(), strict=True):
+        for index, value in zip(kept.tolist(), tiled[name].to_pylist(), strict=True):
             column[index] = value
-        whole = whole.append_column(name, pa.array(column, found.schema.field(name).type))
-    refined = np.column_stack([found["tiled_latency_s"], found["tiled_energy_uj"], values[kept, 2]])
+        whole = whole.append_column(name, pa.array(column, tiled.schema.field(name).type))
+    refined = np.column_stack([tiled["tiled_latency_s"], tiled["tiled_energy_uj"], values[kept, 2]])
     marked = np.zeros(whole.num_rows, np.bool_)
     marked[kept] = pareto(refined)
     return whole.append_column("pareto", pa.array(marked))
@@ -416,20 +416,3 @@ def _on_dask(tasks: dict[int, Task], address: str) -> Iterator[tuple[int, pa.Tab
         jobs = {client.submit(*task, pure=False): chunk for chunk, task in tasks.items()}
         for job in distributed.as_completed(jobs):
             yield jobs[job], job.result()
-
-
-def best(table: pa.Table, objective: str) -> dict[str, Any]:
-    """The row with the least ``objective``, the first of equals."""
-    if objective not in OBJECTIVES:
-        raise InputError(f"objective is {objective!r}, expected one of {', '.join(OBJECTIVES)}")
-    index = int(np.argmin(table[objective].to_numpy()))
-    return {name: table[name][index].as_py() for name in table.column_names}
-
-
-def write_manifest(sweep: Sweep, path: str | os.PathLike[str]) -> None:
-    """What was swept, as JSON, with provenance."""
-    from asq_sw.provenance import provenance
-
-    inputs = [sweep.network] if Path(sweep.network).is_file() else []
-    record = {"network": sweep.network, "axes": dict(sweep.axes), "node": sweep.node, "batch": sweep.batch}
-    write_text(path, json.dumps({**record, "points": len(sweep), "provenance": provenance(inputs)}, indent=1))

@@ -200,10 +200,10 @@ def _ask(s, grid, line, low, high, e, number):
     seen, new, epoch = state[SEEN], 0, state[ENDED]
     for r in range(low, high + 1):
         t = line - start - skew * r
-        found = ifmap_address(pixels, products, height, width, i0 + it * t + ir * r, j0 + jt * t + jr * r)
-        if found < 0:
+        place = ifmap_address(pixels, products, height, width, i0 + it * t + ir * r, j0 + jt * t + jr * r)
+        if place < 0:
             continue
-        word, bit = found >> 6, np.uint64(1) << np.uint64(found & 63)
+        word, bit = place >> 6, np.uint64(1) << np.uint64(place & 63)
         before = bits[word] if tags[word] == epoch else np.uint64(0)
         if before & bit:
             continue

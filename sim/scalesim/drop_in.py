@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -371,8 +370,3 @@ def summary(result: ScaleSimResult) -> str:
         render(table)
         + f"\n\n{sum(r.total_cycles for r in result.layers):,} cycles in {len(result.layers)} layers"
     )
-
-
-def report_files(csv_dir: str | os.PathLike[str]) -> list[Path]:
-    """The three reports that :func:`simulate` writes."""
-    return [Path(csv_dir) / f"{name}_REPORT.csv" for name in ("COMPUTE", "BANDWIDTH", "DETAILED_ACCESS")]

@@ -165,6 +165,6 @@ def demand(operand, s, first, offset, out):
         low, high = present(line, start, skew, steps, used)
         for r in range(low, high + 1):
             t = line - start - skew * r
-            found = address(operand, s, i0 + it * t + ir * r, j0 + jt * t + jr * r)
-            if found >= 0:
-                out[x, r] = found + offset
+            place = address(operand, s, i0 + it * t + ir * r, j0 + jt * t + jr * r)
+            if place >= 0:
+                out[x, r] = place + offset

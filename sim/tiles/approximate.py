@@ -24,7 +24,7 @@ class TileFigures:
     """One layer's figures from the tile engine, in cycles and bits.
 
     ``array_cycles``: the array loads, streams, fills or drains. ``asq_cycles``, ``asq_bits``, ``asq_products``: the
-    part that ASQ adds (already in the other figures). ``ifmap_on_chip``, ``ofmap_on_chip``: not read, not written.
+    part that ASQ adds (already in the other figures).
     """
 
     start: int
@@ -33,12 +33,9 @@ class TileFigures:
     tiles: int
     dram_read_bits: int
     dram_write_bits: int
-    vector_cycles: int
     asq_cycles: int
     asq_bits: int
     asq_products: tuple[Products, ...]
-    ifmap_on_chip: bool
-    ofmap_on_chip: bool
 
     @property
     def asq_macs(self) -> int:
@@ -100,8 +97,8 @@ def _asq_costs(layers: tuple[Layer, ...], machine: Accelerator) -> tuple[list[As
 
 def _layer_rows(
     layers: tuple[Layer, ...], machine: Accelerator, psum_bits: list[int]
-) -> tuple[NDArray[np.int64], list[_AsqPart], list[bool], list[bool]]:
-    """(rows of :class:`sim.tiles.pipeline.LayerRow`, ASQ's parts, inputs not read, outputs not written)."""
+) -> tuple[NDArray[np.int64], list[_AsqPart]]:
+    """(rows of :class:`sim.tiles.pipeline.LayerRow`, what ASQ adds to each)."""
     costs, out_widths = _asq_costs(layers, machine)
     read_skipped, write_skipped = _on_chip(layers, machine, out_widths)
     fused = _fused(layers, machine)
@@ -144,21 +141,21 @@ def _layer_rows(
             out_bits=layer.ofmap_elements * out_widths[i],
             extra_cycles=part.cycles,
         )
-    return rows, parts, read_skipped, write_skipped
+    return rows, parts
 
 
 def _banked(layers: tuple[Layer, ...], machine: Accelerator, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """Conflicts of banks, layer after layer; says in ``rows`` where each layer's begin."""
     if not banks.configured(machine):
         return NO_RATES
-    found, at = [], 0
+    by_layer, at = [], 0
     for row, layer in zip(rows, layers, strict=True):
         if layer.is_mac:
             one = banks.rates(layer, machine)
             row[_RATES], row[_RATE_FOLDS] = at, len(one) - banks.FIRST_IFMAP
-            found.append(one)
+            by_layer.append(one)
             at += len(one)
-    return np.concatenate(found) if found else NO_RATES
+    return np.concatenate(by_layer) if by_layer else NO_RATES
 
 
 def machine_row(machine: Accelerator) -> NDArray[np.int64]:
@@ -202,7 +199,7 @@ def run(
     InputError
         For an unknown DRAM preset.
     """
-    rows, parts, read_skipped, write_skipped = _layer_rows(workload.layers, machine, psum_bits)
+    rows, parts = _layer_rows(workload.layers, machine, psum_bits)
     row = machine_row(machine)
     rates = _banked(workload.layers, machine, rows)
     most = max((int(pipeline.layer_tiles(r, row)[0]) for r in rows if r[0] == pipeline.KIND_MAC), default=1)
@@ -219,15 +216,10 @@ def run(
             tiles=int(r[pipeline.R_TILES]),
             dram_read_bits=round(r[pipeline.R_READ_BITS]),
             dram_write_bits=round(r[pipeline.R_WRITE_BITS]),
-            vector_cycles=round(r[pipeline.R_VECTOR]),
             asq_cycles=part.cycles,
             asq_bits=part.bits,
             asq_products=part.products,
-            ifmap_on_chip=skipped_read,
-            ofmap_on_chip=skipped_write,
         )
-        for r, part, skipped_read, skipped_write in zip(
-            results, parts, read_skipped, write_skipped, strict=True
-        )
+        for r, part in zip(results, parts, strict=True)
     ]
     return figures, events

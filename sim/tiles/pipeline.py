@@ -92,10 +92,8 @@ class MachineRow(NamedTuple):
 KIND_MAC, KIND_VECTOR = 0, 1
 
 # Columns of a layer's result.
-(
-    R_START, R_END, R_ARRAY, R_TILES, R_READ_BITS, R_WRITE_BITS, R_VECTOR,
-) = range(7)  # fmt: skip
-RESULT_COLUMNS = 7
+R_START, R_END, R_ARRAY, R_TILES, R_READ_BITS, R_WRITE_BITS = range(6)
+RESULT_COLUMNS = 6
 
 # Columns of a traced event: layer, tile, unit (of the following), start, end.
 TRACE_COLUMNS = 5
@@ -274,7 +272,7 @@ def run(layers, machine_row, channel, rates, tiles, results, trace):
         :func:`sim.tiles.banks.rates` of the layers, each from its row's ``rates`` on.
     tiles : float64 (T, 7)
         Scratch, as long as the longest layer.
-    results : float64 (L, 7)
+    results : float64 (L, 6)
         Filled; times in cycles.
     trace : float64 (E, 5)
         Filled with events as far as it goes; empty for none. Returns the number of events.
@@ -298,7 +296,7 @@ def run(layers, machine_row, channel, rates, tiles, results, trace):
             events = _note(trace, events, index, 0, DMA_READ, now, loaded)
             events = _note(trace, events, index, 0, REQUANTIZE, now, worked)
             events = _note(trace, events, index, 0, DMA_WRITE, worked, end)
-            result[R_VECTOR], result[R_READ_BITS], result[R_WRITE_BITS] = work, read, write
+            result[R_READ_BITS], result[R_WRITE_BITS] = read, write
             result[R_END] = now = np.ceil(end)
             continue
         now += layer.extra_cycles  # ASQ's factor must be known before the first value is quantized
@@ -338,7 +336,6 @@ def run(layers, machine_row, channel, rates, tiles, results, trace):
                 ready = max(done, vector_free)
                 work = tile[T_OUTPUTS] / machine.lanes if machine.lanes else 0.0
                 vector_free = ready + work
-                result[R_VECTOR] += work
                 events = _note(trace, events, index, i, REQUANTIZE, ready, vector_free)
                 # One half of the ofmap scratchpad empties while the other fills: wait for the half before.
                 array_free = max(array_free, drained)
