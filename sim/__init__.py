@@ -3,7 +3,8 @@
 from typing import Any
 
 from sim.accelerator import Accelerator
-from sim.run import SimulationResult, simulate
+from sim.results import SimulationResult
+from sim.run import simulate
 from sim.workload import Layer, Workload
 
 __all__ = ["Accelerator", "ExactArray", "Layer", "SimulationResult", "Workload", "run_gemm", "simulate"]

@@ -12,16 +12,13 @@ So a share is a layer of its own on one array with 1 / N of the DRAM, and every 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sim import closed_form as dataflow
+from sim import closed_form
 from sim.accelerator import Accelerator
+from sim.results import LayerResult
 from sim.workload import KINDS, Layer, Workload
-
-if TYPE_CHECKING:
-    from sim.run import LayerResult
 
 
 def one_of(machine: Accelerator) -> Accelerator:
@@ -38,12 +35,12 @@ def one_of(machine: Accelerator) -> Accelerator:
 
 def shares(layer: Layer, arrays: int) -> list[Layer]:
     """The largest share of each way to cut a layer; the layer itself where none applies."""
-    found = []
+    ways = []
     if layer.batch > 1:
-        found.append(replace(layer, batch=-(-layer.batch // arrays)))
+        ways.append(replace(layer, batch=-(-layer.batch // arrays)))
     if layer.groups > 1:
         groups = -(-layer.groups // arrays)
-        found.append(
+        ways.append(
             replace(
                 layer,
                 groups=groups,
@@ -52,37 +49,35 @@ def shares(layer: Layer, arrays: int) -> list[Layer]:
             )
         )
     elif layer.is_mac:
-        found.append(replace(layer, out_c=-(-layer.out_c // arrays)))
+        ways.append(replace(layer, out_c=-(-layer.out_c // arrays)))
     elif KINDS[layer.kind].channels_apart:
         channels = -(-layer.in_c // arrays)
-        found.append(replace(layer, in_c=channels, out_c=channels))
+        ways.append(replace(layer, in_c=channels, out_c=channels))
     if layer.out_h > 1:
         rows = -(-layer.out_h // arrays)
         height = (rows - 1) * layer.stride[0] + layer.dilation[0] * (layer.kernel[0] - 1) + 1
         _, left, _, right = layer.padding
-        found.append(replace(layer, in_h=height, padding=(0, left, 0, right)))
-    return found or [layer]
+        ways.append(replace(layer, in_h=height, padding=(0, left, 0, right)))
+    return ways or [layer]
 
 
-def divided(workload: Workload, machine: Accelerator) -> Workload:
-    """Every layer's share on one of the machine's arrays."""
-    from sim.run import layer_rows, machine_row
-
+def divided(workload: Workload, machine: Accelerator) -> tuple[Workload, Accelerator]:
+    """Every layer's share on one of the machine's arrays, and that array."""
     one = one_of(machine)
+    names = closed_form.RESULT_FIELDS
     layers = []
     for layer in workload.layers:
         ways = shares(layer, machine.arrays)
         if layer.is_mac and len(ways) > 1:
-            counts = dataflow.evaluate_one(
-                layer_rows(tuple(ways)), machine_row(one, tuple(ways)), one.dram_bytes_per_cycle
+            counts = closed_form.evaluate_one(
+                closed_form.layer_rows(ways), closed_form.machine_row(one, ways), one.dram_bytes_per_cycle
             )
-            names = dataflow.RESULT_FIELDS
             cycles = counts[:, names.index("compute_cycles")] + counts[:, names.index("stall_cycles")]
             traffic = counts[:, names.index("dram_read_bits")] + counts[:, names.index("dram_write_bits")]
             layers.append(ways[int(np.lexsort((traffic, cycles))[0])])
         else:
             layers.append(ways[0])
-    return Workload(workload.name, tuple(layers))
+    return Workload(workload.name, tuple(layers)), one
 
 
 def together(share: LayerResult, layer: Layer, machine: Accelerator) -> LayerResult:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from sim.run import SimulationResult
+from sim.results import SimulationResult
 
 
 def render(table: Table) -> str:

@@ -27,15 +27,15 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from asq_sw.errors import InputError
-from asq_sw.files import replacing, write_text
+from asq_sw.files import replacing
 from asq_sw.formats import GRID_RECORDS, GRIDS, WeightFormat, legal
 from asq_sw.sqnr import sqnr
 from hw.costs import UnitCost
-from sim import closed_form as dataflow
+from sim import closed_form
 from sim.accelerator import Accelerator
 from sim.cost.area import area_um2
 from sim.cost.energy import event_energy, mac_cost
-from sim.run import layer_rows, machine_row
+from sim.run import simulate
 from sim.workload import Workload, load
 
 CHUNK = 2048
@@ -141,12 +141,12 @@ def evaluate_chunk(sweep: Sweep, chunk: int) -> pa.Table:
     layers = _workload(sweep.network, sweep.batch).mac_layers
     indices = range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(sweep)))
     machines = [(i, m) for i in indices if (m := sweep.accelerator(i)) is not None]
-    shapes = layer_rows(layers)
-    rows = np.array([machine_row(m, layers) for _, m in machines], np.int64)
-    rows = rows.reshape(len(machines), len(dataflow.MACHINE_FIELDS) - 1)
+    shapes = closed_form.layer_rows(layers)
+    rows = np.array([closed_form.machine_row(m, layers) for _, m in machines], np.int64)
+    rows = rows.reshape(len(machines), len(closed_form.MACHINE_FIELDS))
     bandwidths = np.array([m.dram_bytes_per_cycle for _, m in machines])
-    counts = np.empty((len(machines), len(layers), len(dataflow.RESULT_FIELDS)), np.int64)
-    dataflow.evaluate(shapes, rows, bandwidths, counts)
+    counts = np.empty((len(machines), len(layers), len(closed_form.RESULT_FIELDS)), np.int64)
+    closed_form.evaluate(shapes, rows, bandwidths, counts)
     table: dict[str, list[Any]] = {"point": [i for i, _ in machines]}
     names = [name for name, _ in sweep.axes]
     for name in [*names, *(["abits"] if "wbits" in names and "abits" not in names else [])]:
@@ -169,12 +169,12 @@ def _type(column: str) -> pa.DataType:
 def _metrics(
     machine: Accelerator, layers: Sequence[Any], counts: NDArray[np.int64], batch: int
 ) -> dict[str, Any]:
-    column = {name: counts[:, i] for i, name in enumerate(dataflow.RESULT_FIELDS)}
+    column = {name: counts[:, i] for i, name in enumerate(closed_form.RESULT_FIELDS)}
     cost = _cost(machine.grid, machine.wbits, machine.frac_bits, machine.abits, machine.node, machine.unit)
     cycles = column["compute_cycles"] + column["stall_cycles"]
     total = int(cycles.sum())
     base = event_energy(machine, cost, 1)
-    psums = np.array([_psum_bits(machine, layer.k) for layer in layers])
+    psums = np.array([machine.psum_bits(layer.k) for layer in layers])
     macs = sum(layer.macs for layer in layers)
     energy = {
         "mac_uj": macs * base.mac_pj * 1e-6,
@@ -205,20 +205,10 @@ def _metrics(
     }
 
 
-@lru_cache(maxsize=4096)
-def _accumulator(grid: str, wbits: int, frac_bits: int | None, abits: int, k: int) -> int:
-    machine = Accelerator(grid=grid, wbits=wbits, frac_bits=frac_bits, abits=abits)
-    return 8 * -(-machine.weight.accumulator_bits(abits, k) // 8)
-
-
 @lru_cache(maxsize=64)
 def _sqnr_db(grid: str, wbits: int) -> float:
     """Of Gaussian weights: what a point gives up in accuracy stands beside what it saves."""
     return sqnr(WeightFormat(grid, wbits)).db
-
-
-def _psum_bits(machine: Accelerator, k: int) -> int:
-    return _accumulator(machine.grid, machine.wbits, machine.frac_bits, machine.abits, k)
 
 
 def pareto(values: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -252,8 +242,6 @@ def survivors(values: NDArray[np.float64], margin: float = MARGIN) -> NDArray[np
 
 def refine_chunk(sweep: Sweep, points: tuple[int, ...]) -> pa.Table:
     """Fidelity 2 of some points; a pure function of its arguments. About 1 ms a point and 20 layers."""
-    from sim.run import simulate
-
     workload = _workload(sweep.network, sweep.batch)
     table: dict[str, list[Any]] = {name: [] for name in ("point", *REFINED)}
     for point in points:
@@ -345,13 +333,13 @@ def _refined(
     points = whole["point"].to_numpy()[kept]
     groups = [tuple(points[i : i + REFINE_CHUNK].tolist()) for i in range(0, len(points), REFINE_CHUNK)]
     tasks = {c: (refine_chunk, sweep, group) for c, group in enumerate(groups)}
-    found = _all(tasks, parts, "refined-", dask, workers, step)
+    tiled = _all(tasks, parts, "refined-", dask, workers, step)
     for name in REFINED:
         column: list[Any] = [None] * whole.num_rows
-        for index, value in zip(kept.tolist(), found[name].to_pylist(), strict=True):
+        for index, value in zip(kept.tolist(), tiled[name].to_pylist(), strict=True):
             column[index] = value
-        whole = whole.append_column(name, pa.array(column, found.schema.field(name).type))
-    refined = np.column_stack([found["tiled_latency_s"], found["tiled_energy_uj"], values[kept, 2]])
+        whole = whole.append_column(name, pa.array(column, tiled.schema.field(name).type))
+    refined = np.column_stack([tiled["tiled_latency_s"], tiled["tiled_energy_uj"], values[kept, 2]])
     marked = np.zeros(whole.num_rows, np.bool_)
     marked[kept] = pareto(refined)
     return whole.append_column("pareto", pa.array(marked))
@@ -428,20 +416,3 @@ def _on_dask(tasks: dict[int, Task], address: str) -> Iterator[tuple[int, pa.Tab
         jobs = {client.submit(*task, pure=False): chunk for chunk, task in tasks.items()}
         for job in distributed.as_completed(jobs):
             yield jobs[job], job.result()
-
-
-def best(table: pa.Table, objective: str) -> dict[str, Any]:
-    """The row with the least ``objective``, the first of equals."""
-    if objective not in OBJECTIVES:
-        raise InputError(f"objective is {objective!r}, expected one of {', '.join(OBJECTIVES)}")
-    index = int(np.argmin(table[objective].to_numpy()))
-    return {name: table[name][index].as_py() for name in table.column_names}
-
-
-def write_manifest(sweep: Sweep, path: str | os.PathLike[str]) -> None:
-    """What was swept, as JSON, with provenance."""
-    from asq_sw.provenance import provenance
-
-    inputs = [sweep.network] if Path(sweep.network).is_file() else []
-    record = {"network": sweep.network, "axes": dict(sweep.axes), "node": sweep.node, "batch": sweep.batch}
-    write_text(path, json.dumps({**record, "points": len(sweep), "provenance": provenance(inputs)}, indent=1))

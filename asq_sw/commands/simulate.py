@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
 from asq_sw.formats import GRIDS
+
+
+class OneOf(click.ParamType):
+    """A name of a table that is imported when the option is given or shown: ``module:TABLE``."""
+
+    name = "name"
+
+    def __init__(self, table: str):
+        self.table = table
+
+    def _names(self) -> list[str]:
+        module, name = self.table.split(":")
+        return list(getattr(import_module(module), name))
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        return f"[{'|'.join(self._names())}]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in self._names():
+            self.fail(f"{value!r} is not one of {', '.join(map(repr, self._names()))}.", param, ctx)
+        return str(value)
 
 
 @click.command(
@@ -22,7 +44,9 @@ from asq_sw.formats import GRIDS
 @click.option("--rows", type=int, help="Rows of the array.  [default: 32]")
 @click.option("--cols", type=int, help="Columns of the array.  [default: 32]")
 @click.option(
-    "--dataflow", type=click.Choice(["ws", "os", "is"]), help="What stays in the array.  [default: ws]"
+    "--dataflow",
+    type=OneOf("hw.machine.dataflows:DATAFLOWS"),
+    help="What stays in the array.  [default: ws]",
 )
 @click.option("--grid", type=click.Choice(GRIDS), help="Weight grid.  [default: post]")
 @click.option("--wbits", type=int, help="Weight bits, 2 to 8.  [default: 4]")
@@ -30,7 +54,7 @@ from asq_sw.formats import GRIDS
 @click.option("--frac-bits", type=int, help="Fractional bits of the grid's rounded table.")
 @click.option(
     "--unit",
-    type=click.Choice(["pe", "tile"]),
+    type=OneOf("hw.machine.spec:UNIT_DATAFLOWS"),
     help="MACs' area and energy: lone elements or 16x16 tiles.  [default: pe]",
 )
 @click.option("--clock-mhz", type=float, help="Clock, MHz.  [default: 500]")

@@ -20,6 +20,7 @@ CONV_COLUMNS = (
     "strides",
 )
 GEMM_COLUMNS = ("layer", "M", "N", "K")
+DATAFLOWS = ("ws", "os", "is")
 LARGEST = 2**31 - 1  # of a size in a file
 
 
@@ -58,7 +59,8 @@ class ScaleSimConfig:
         Array.
     ifmap_kb, filter_kb, ofmap_kb : int
         Scratchpads, KiB (SCALE-Sim's kB are 1024 bytes, and its words 1 byte).
-    dataflow : "ws", "os" or "is"
+    dataflow : str
+        One of :data:`DATAFLOWS`.
     user_bandwidth : bool
         ``InterfaceBandwidth: USER``: buffers wait for DRAM. Else (``CALC``) it reports the bandwidth needed.
     ifmap_bandwidth, filter_bandwidth : int
@@ -223,8 +225,8 @@ def read_config(path: str | os.PathLike[str]) -> ScaleSimConfig:
 
     arch, layout = "architecture_presets", "layout"
     dataflow = text(arch, "Dataflow").lower()
-    if dataflow not in ("ws", "os", "is"):
-        raise InputError(f"{path}: Dataflow is {dataflow!r}, expected ws, os or is")
+    if dataflow not in DATAFLOWS:
+        raise InputError(f"{path}: Dataflow is {dataflow!r}, expected one of {', '.join(DATAFLOWS)}")
     mode = text("run_presets", "InterfaceBandwidth").upper()
     if mode not in ("USER", "CALC"):
         raise InputError(f"{path}: InterfaceBandwidth is {mode!r}, expected USER or CALC")

@@ -6,12 +6,7 @@ Not in it: DRAM interface, control, wiring between the parts.
 from __future__ import annotations
 
 from sim.accelerator import Accelerator
-from sim.cost.memory import SRAM, sram_um2
-
-
-def source(node: str) -> str:
-    """Where the scratchpads' area comes from."""
-    return f"published: {SRAM[node].area_source}"
+from sim.cost.memory import sram_um2
 
 
 def area_um2(accelerator: Accelerator, pe_um2: float) -> dict[str, float]:

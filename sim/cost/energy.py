@@ -6,11 +6,12 @@ figures (:mod:`sim.cost.memory`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from asq_sw.formats import WeightFormat
 from hw.costs import ZERO_SHARES, UnitCost, energy_by_zeros, tile_cost, unit_cost
 from sim.accelerator import Accelerator
 from sim.cost.memory import DRAM, SRAM, dram_pj_per_bit, sram_pj_per_bit
@@ -66,11 +67,13 @@ def event_energy(accelerator: Accelerator, cost: UnitCost, psum_bits: int) -> Ev
     )
 
 
+_UNIT_COSTS: Mapping[str, Callable[[WeightFormat, int, str], UnitCost]] = {"pe": unit_cost, "tile": tile_cost}
+"""What an array is made of (:data:`hw.machine.spec.UNIT_DATAFLOWS`) -> the measured cost of one MAC in it."""
+
+
 def mac_cost(accelerator: Accelerator) -> UnitCost:
     """The measured cost of one of the machine's MACs: an element's, or its part of a tile."""
-    if accelerator.unit == "tile":
-        return tile_cost(accelerator.weight, accelerator.abits, accelerator.node)
-    return unit_cost(accelerator.weight, accelerator.abits, node=accelerator.node)
+    return _UNIT_COSTS[accelerator.unit](accelerator.weight, accelerator.abits, accelerator.node)
 
 
 def mac_pj_with_zeros(accelerator: Accelerator, cost: UnitCost, share: float, gated: bool) -> float:
@@ -97,24 +100,30 @@ def sources(
     }
 
 
-def layer_energy(
-    energy: EventEnergy,
-    macs: int,
-    ifmap_reads: int,
-    filter_reads: int,
-    psum_reads: int,
-    ofmap_writes: int,
-    dram_bits: int,
-    cycles: int,
-) -> dict[str, float]:
+@dataclass(frozen=True)
+class Events:
+    """What happens in a layer, in numbers of events; scratchpads' accesses are of values.
+
+    ``psum_accesses`` are reads and writes of sums and outputs; ``dram_bits`` are moved either way.
+    """
+
+    macs: int
+    ifmap_reads: int
+    filter_reads: int
+    psum_accesses: int
+    dram_bits: int
+    cycles: int
+
+
+def layer_energy(energy: EventEnergy, events: Events) -> dict[str, float]:
     """Energy of a layer by part, pJ."""
     return {
-        "mac": macs * energy.mac_pj,
+        "mac": events.macs * energy.mac_pj,
         "sram": (
-            ifmap_reads * energy.ifmap_pj
-            + filter_reads * energy.filter_pj
-            + (psum_reads + ofmap_writes) * energy.psum_pj
+            events.ifmap_reads * energy.ifmap_pj
+            + events.filter_reads * energy.filter_pj
+            + events.psum_accesses * energy.psum_pj
         ),
-        "dram": dram_bits * energy.dram_pj_per_bit,
-        "leakage": cycles * energy.leakage_pj_per_cycle,
+        "dram": events.dram_bits * energy.dram_pj_per_bit,
+        "leakage": events.cycles * energy.leakage_pj_per_cycle,
     }

@@ -26,8 +26,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from asq_sw.errors import InputError
 from asq_sw.formats import ActivationFormat, WeightFormat, two_terms
-from sim.exact import kernels as array_kernels
+from hw.machine.dataflows import Dataflow
+from hw.machine.dataflows import dataflow as dataflow_of
+from sim.exact import kernels
 from sim.exact import products as array_products
+from sim.exact.kernels import Drive, Folds, Products, Registers, Spans, Terms
 
 DATAFLOWS = ("ws", "os")
 SPAN = 512
@@ -101,7 +104,8 @@ class ExactArray:
     ):
         if dataflow not in DATAFLOWS:
             raise InputError(f"dataflow is {dataflow!r}, expected one of {', '.join(DATAFLOWS)}")
-        if terms is None and dataflow == "os":
+        sums_stay = dataflow_of(dataflow).stationary == "ofmap"
+        if terms is None and sums_stay:
             raise InputError("terms is not given, expected the products that an output-stationary sum holds")
         terms = rows if terms is None else terms
         for field, value in (("rows", rows), ("cols", cols), ("terms", terms)):
@@ -133,10 +137,10 @@ class ExactArray:
         operands = np.concatenate([self._even, self._odd], axis=None)
         widest = max(np.abs(table).max(), *self._activation_range, operands.max(), -operands.min())
         # Weight-stationary operands are as wide as the sums that they are added to in place.
-        if dataflow == "os":
+        if sums_stay:
             # Every kind of integer is a kernel to compile: two are enough here.
             self.dtype = np.int32 if self.psum_bits <= 32 and widest < 1 << 15 else np.int64
-        self._operand = np.int16 if self.dtype is np.int32 and dataflow == "os" else self.dtype
+        self._operand = np.int16 if self.dtype is np.int32 and sums_stay else self.dtype
         self._even, self._odd = self._even.astype(self._operand), self._odd.astype(self._operand)
         # Products by code and activation value, ascending.
         patterns = np.arange(*self._activation_range) & (1 << abits) - 1
@@ -236,22 +240,12 @@ class ExactArray:
         threads = numba.get_num_threads()
         stream = self._stream(cycles)
         self._fill(values, stream, self.rows, self.cols)
-        if self.dataflow == "ws":
-            ports = self._advance_ws(stream, codes, flags)
-        else:
-            even, odd = self._weight_streams(cycles)
-            for limb in range(len(even)):
-                array_kernels.weights_os(
-                    codes, self._even[limb], self._odd[limb], self.rows, even[limb], odd[limb], threads
-                )
-            self.weight = np.concatenate(
-                [codes[::-1][: self.rows], self.weight[: max(self.rows - cycles, 0)]]
-            )
-            ports = self._advance_os(stream, even, odd, flags)
+        advance = {"ws": self._advance_ws, "os": self._advance_with_codes}[self.dataflow]
+        ports = advance(stream, codes, flags)
         if len(ports) > 1:
             return Cycles(self._join(ports[..., :cycles]).T)
         outputs = np.empty((cycles, self.cols), np.int64)
-        array_kernels.settle(ports[0], 64 - self.psum_bits, outputs, threads)
+        kernels.settle(ports[0], 64 - self.psum_bits, outputs, threads)
         return Cycles(outputs)
 
     def step(self, a: ArrayLike, w: ArrayLike, control: bool) -> NDArray[Any]:
@@ -265,10 +259,13 @@ class ExactArray:
         for limb, products in enumerate(self._products):
             activation, weight = self.activation.copy(), self.weight.copy()
             sums, all_sums = self._sums[limb].astype(np.int64), np.empty(shape, np.int64)
-            array_kernels.trace(
-                self.dataflow == "ws", a, codes, flags, products, self.activation_format.min,
-                activation, weight, sums, activations, weights, all_sums,
-            )  # fmt: skip
+            kernels.trace(
+                dataflow_of(self.dataflow).code,
+                Drive(a, codes, flags),
+                Products(products, self.activation_format.min),
+                Registers(activation, weight, sums),
+                Registers(activations, weights, all_sums),
+            )
             self._sums[limb] = sums.astype(self.dtype)
             limbs.append(all_sums)
         self.activation, self.weight = activation, weight
@@ -282,7 +279,7 @@ class ExactArray:
 
     def _fill(self, values: NDArray[np.int64], stream: NDArray[Any], below: int, offset: int) -> None:
         """Put values (T, n) into columns of a stream from ``offset`` on, and their entries from row ``below`` on."""
-        array_kernels.fill(
+        kernels.fill(
             values, self.activation_format.min, self._table, stream, below if self._two_terms else 0, offset,
             numba.get_num_threads(),
         )  # fmt: skip
@@ -330,8 +327,8 @@ class ExactArray:
             waves[:, :rows] = self._sums[limb, ::-1].T
             waves[:, rows:] = 0
             even, odd = (np.ascontiguousarray(by[self.weight].T) for by in (even_of, odd_of))
-            array_kernels.run_ws(
-                stream, spans_back, codes, even_of, odd_of, even, odd, waves, bounds, loading,
+            kernels.run_ws(
+                stream, spans_back, codes, Terms(even_of, odd_of), Terms(even, odd), waves, Spans(bounds, loading),
                 min(cols, numba.get_num_threads()),
             )  # fmt: skip
             self._sums[limb] = waves[:, cycles:].T[::-1]
@@ -347,6 +344,20 @@ class ExactArray:
         even[..., : self.rows], odd[..., : self.rows] = self._even[:, before], self._odd[:, before]
         return even, odd
 
+    def _advance_with_codes(
+        self, stream: NDArray[Any], codes: NDArray[np.int64], flags: NDArray[np.bool_]
+    ) -> NDArray[Any]:
+        """:meth:`_advance_os` with codes (T, cols) at the weights' ports."""
+        cycles = len(codes)
+        even, odd = self._weight_streams(cycles)
+        for limb in range(len(even)):
+            kernels.weights_os(
+                codes, Terms(self._even[limb], self._odd[limb]), self.rows, Terms(even[limb], odd[limb]),
+                numba.get_num_threads(),
+            )  # fmt: skip
+        self.weight = np.concatenate([codes[::-1][: self.rows], self.weight[: max(self.rows - cycles, 0)]])
+        return self._advance_os(stream, even, odd, flags)
+
     def _advance_os(
         self, stream: NDArray[Any], even: NDArray[Any], odd: NDArray[Any], flags: NDArray[np.bool_]
     ) -> NDArray[Any]:
@@ -360,9 +371,9 @@ class ExactArray:
         for first in range(0, max(len(draining), 1), step):
             for limb in range(len(self._sums)):
                 sums = np.ascontiguousarray(self._sums[limb].T)
-                array_kernels.run_os(
-                    stream, even[limb], odd[limb], sums, ports[limb],
-                    bounds[first : first + step + 1], draining[first : first + step],
+                kernels.run_os(
+                    stream, Terms(even[limb], odd[limb]), sums, ports[limb],
+                    Spans(bounds[first : first + step + 1], draining[first : first + step]),
                     min(cols, numba.get_num_threads()),
                 )  # fmt: skip
                 self._sums[limb] = sums.T
@@ -437,7 +448,7 @@ def run_gemm(array: ExactArray, a: ArrayLike, codes: ArrayLike, by_cycle: bool =
         if found is not None:
             return found
     left = array._checked("activations", left, left.shape, array._activation_range)
-    return (_gemm_ws if array.dataflow == "ws" else _gemm_os)(array, left, right)
+    return {"ws": _gemm_ws, "os": _gemm_os}[array.dataflow](array, left, right)
 
 
 def _padded(values: NDArray[np.int64], rows: int, cols: int, fill: int) -> NDArray[np.int64]:
@@ -451,13 +462,14 @@ def _padded(values: NDArray[np.int64], rows: int, cols: int, fill: int) -> NDArr
 def _gemm_in_bytes(array: ExactArray, a: NDArray[Any], codes: NDArray[np.int64]) -> Gemm | None:
     """The whole product by bytes; None where it must go cycle by cycle."""
     rows, cols, (m, k), n = array.rows, array.cols, a.shape, codes.shape[1]
-    ws = array.dataflow == "ws"
+    flow = dataflow_of(array.dataflow)
+    sums_stay = flow.stationary == "ofmap"
     weights = (array._even[0], array._odd[0])
     if (
         len(array._sums) > 1
         or a.dtype.kind not in "iub"
-        or array._terms_held < (min(rows, k) if ws else k)  # sums would wrap
-        or (ws and array.activation[:, : cols - 1].any())  # the first fold meets them
+        or array._terms_held < (k if sums_stay else min(rows, k))  # sums would wrap
+        or (not sums_stay and array.activation[:, : cols - 1].any())  # the first fold meets them
         or not array_products.fits(k, *weights, array._table, *array._activation_range)
     ):
         return None
@@ -468,16 +480,13 @@ def _gemm_in_bytes(array: ExactArray, a: NDArray[Any], codes: NDArray[np.int64])
     if values is None:
         return None
     zero = np.zeros((rows, cols), np.int64)
-    if not ws:
-        folds = -(-m // rows) * -(-n // cols)
-        cycles = folds * (k + rows + cols - 2 + rows)
+    folds, cycles = _schedule(flow, (m, n, k), rows, cols)
+    if sums_stay:
         if array.activation.any() or array._sums.any():
             cycles += rows + cols
         # Zeros followed the operands, and left with the sums.
         array.load_state(zero, zero + array.weight_format.zero_code, zero)
         return Gemm(values, folds, cycles, cycles * rows * cols)
-    folds = -(-k // rows) * -(-n // cols)
-    cycles = folds * (rows + m + rows + cols - 2)
     top, side = (k - 1) // rows * rows, (n - 1) // cols * cols
     held = np.full((rows, cols), array.weight_format.zero_code, np.int64)
     held[: k - top, : n - side] = codes[top:, side:]
@@ -493,6 +502,13 @@ def _gemm_in_bytes(array: ExactArray, a: NDArray[Any], codes: NDArray[np.int64])
             ports[begin - first : end - first, r] = a[begin:end, top + r]
     array.run(ports, np.zeros((last, cols), np.int64), np.zeros(last, bool))
     return Gemm(values, folds, cycles, cycles * rows * cols)
+
+
+def _schedule(flow: Dataflow, shape: tuple[int, int, int], rows: int, cols: int) -> tuple[int, int]:
+    """(folds, cycles) of a product (m, n, k), with the cycles in which sums that stay are drained."""
+    down, across = flow.folds(*shape, rows, cols)
+    drain = rows if flow.stationary == "ofmap" else 0
+    return down * across, down * across * (flow.fold_cycles(*shape, rows, cols) + drain)
 
 
 def _gemm_ws(array: ExactArray, a: NDArray[np.int64], codes: NDArray[np.int64]) -> Gemm:
@@ -513,19 +529,20 @@ def _gemm_ws(array: ExactArray, a: NDArray[np.int64], codes: NDArray[np.int64]) 
         count = 1 if array.activation[:, : cols - 1].any() else min(at_once, folds - first)
         first_top, last_top = first // n_folds, (first + count - 1) // n_folds
         stream = array._stream((last_top - first_top + 1) * period)
-        array_kernels.feed_ws(left, first_top, last_top - first_top + 1, depth, rows, cols, stream)
-        array_kernels.load_ws(right, first, count, n_folds, rows, cols, period, loads)
+        kernels.feed_ws(left, first_top, last_top - first_top + 1, depth, rows, cols, stream)
+        some = Folds(first, count, n_folds, rows, cols)
+        kernels.load_ws(right, some, period, loads)
         fold = np.arange(count)
         back = np.repeat((fold - ((first + fold) // n_folds - first_top)) * period, period)
         flags = np.arange(count * period) % period < rows
         ports = array._advance_ws(stream, loads[: count * period], flags, back)
         if limbs == 1:
             unused = 64 - array.psum_bits
-            array_kernels.take_ws(ports[0], first, count, n_folds, rows, cols, m, unused, values)
+            kernels.take_ws(ports[0], some, unused, values)
         else:
             parts = np.zeros((limbs, *values.shape), np.int64)
             for port, part in zip(ports, parts, strict=True):
-                array_kernels.take_ws(port, first, count, n_folds, rows, cols, m, 0, part)
+                kernels.take_ws(port, some, 0, part)
             values += array._join(parts)
         first += count
     cycles = folds * period
@@ -554,10 +571,13 @@ def _gemm_os(array: ExactArray, a: NDArray[np.int64], codes: NDArray[np.int64]) 
         stream = array._stream(length)
         even, odd = array._weight_streams(length)
         for limb in range(limbs):
-            array_kernels.feed_os(
-                left, array._even[limb][right], array._odd[limb][right], first, count, rows, cols, n_folds,
-                stream, even[limb], odd[limb],
-            )  # fmt: skip
+            kernels.feed_os(
+                left,
+                Terms(array._even[limb][right], array._odd[limb][right]),
+                Folds(first, count, n_folds, rows, cols),
+                stream,
+                Terms(even[limb], odd[limb]),
+            )
         flags = np.arange(length) % period >= period - rows
         ports = array._advance_os(stream, even, odd, flags)
         array.weight[:] = array.weight_format.zero_code  # what entered while the sums drained

@@ -11,8 +11,59 @@ below a, unless the grid reads no table. Arithmetic is modulo 2**n in the arrays
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numba import njit, prange
+
+from hw.machine.dataflows import OS, WS
+
+
+class Terms(NamedTuple):
+    """Weights by term of the product."""
+
+    even: Any
+    odd: Any
+
+
+class Spans(NamedTuple):
+    """Time in spans of equal control: their bounds (one more than spans) and each one's control."""
+
+    bounds: Any
+    control: Any
+
+
+class Drive(NamedTuple):
+    """What is at the ports in each cycle: activations (T, rows), weight codes (T, cols), load or drain (T,)."""
+
+    activations: Any
+    codes: Any
+    control: Any
+
+
+class Registers(NamedTuple):
+    """The registers, each (rows, cols), or (T, rows, cols) for what they hold after each cycle."""
+
+    activation: Any
+    weight: Any
+    sums: Any
+
+
+class Products(NamedTuple):
+    """``table[code, a - lowest]`` is the product of a code and an activation."""
+
+    table: Any
+    lowest: Any
+
+
+class Folds(NamedTuple):
+    """``count`` folds from ``first`` on of an array of ``rows`` x ``cols``; ``across`` column folds to a row fold."""
+
+    first: Any
+    count: Any
+    across: Any
+    rows: Any
+    cols: Any
 
 
 @njit(cache=True, parallel=True)
@@ -49,7 +100,7 @@ def _all_zero(values):
 
 
 @njit(cache=True, parallel=True, boundscheck=False)
-def run_ws(stream, back, codes, even_of, odd_of, even, odd, waves, bounds, loading, blocks):
+def run_ws(stream, back, codes, by_code, weights, waves, spans, blocks):
     """Weight-stationary array, all cycles; 0.05 ns per element and cycle on one core (int16, AVX2 or better).
 
     ``stream`` (rows or 2 * rows, cols + T) has the activations and, below them, their table entries. A span
@@ -57,15 +108,16 @@ def run_ws(stream, back, codes, even_of, odd_of, even, odd, waves, bounds, loadi
     ``waves[c, rows + i]`` is the sum that enters column c in cycle i. It is in row r in cycle i + r, and adding
     the product there is what that element's sum register takes at the end of that cycle. At the start
     ``waves[c, rows - 1 - r]`` is register (r, c); at the end ``waves[c, rows + T - 1 - r]`` is.
-    ``even, odd`` (cols, rows) are the weights held, by term; ``even_of, odd_of`` by code. ``bounds`` and
-    ``loading`` cut time into spans with and without load; ``codes`` (T, cols) is read where it is loaded.
+    ``weights`` (cols, rows) are those in the registers and are updated; ``by_code`` what each code is. ``spans`` are
+    with and without load; ``codes`` (T, cols) is read where it is loaded.
 
     Rows are taken two at a time: the waves that meet both in a span are all but the first and the last.
     """
+    even, odd, even_of, odd_of = weights.even, weights.odd, by_code.even, by_code.odd
+    bounds, loading = spans.bounds, spans.control
     rows, cols = even.shape[1], even.shape[0]
-    below = (
-        stream.shape[0] - rows
-    )  # the entries' first row, or 0 where there are none and all weights are even
+    # The entries' first row, or 0 where there are none and all weights are even.
+    below = stream.shape[0] - rows
     longest = 0
     for span in range(len(loading)):
         longest = max(longest, bounds[span + 1] - bounds[span])
@@ -158,8 +210,9 @@ def run_ws(stream, back, codes, even_of, odd_of, even, odd, waves, bounds, loadi
 
 
 @njit(cache=True, parallel=True)
-def weights_os(codes, even_of, odd_of, offset, even, odd, blocks):
+def weights_os(codes, by_code, offset, weights, blocks):
     """Put weights by term into streams (cols, ...) from column ``offset`` on, from codes (T, cols)."""
+    even, odd, even_of, odd_of = weights.even, weights.odd, by_code.even, by_code.odd
     cycles, cols = codes.shape
     for block in prange(blocks):
         for t in range(block * cycles // blocks, (block + 1) * cycles // blocks):
@@ -169,13 +222,14 @@ def weights_os(codes, even_of, odd_of, offset, even, odd, blocks):
 
 
 @njit(cache=True, parallel=True, boundscheck=False)
-def run_os(stream, even, odd, sums, ports, bounds, draining, blocks):
+def run_os(stream, weights, sums, ports, spans, blocks):
     """Output-stationary array, all cycles; 0.1 ns per element and cycle on one core (16-bit operands, AVX2).
 
-    ``stream`` as in :func:`run_ws`; ``even, odd`` (cols, rows + T) are streams too. ``sums`` (cols, rows) are
+    ``stream`` as in :func:`run_ws`; ``weights`` (cols, rows + T) are streams too. ``sums`` (cols, rows) are
     the registers and are updated. ``ports`` (cols, T + 1) is the last row's sum before each clock edge and after
     the last. Within a span the sums of the other rows are formed for its end only, in whatever order is fastest.
     """
+    even, odd, bounds, draining = weights.even, weights.odd, spans.bounds, spans.control
     rows, cols = sums.shape[1], sums.shape[0]
     below = stream.shape[0] - rows
     cycles = ports.shape[1] - 1
@@ -217,25 +271,15 @@ def run_os(stream, even, odd, sums, ports, bounds, draining, blocks):
 
 
 @njit(cache=True)
-def trace(
-    stationary,
-    a,
-    codes,
-    control,
-    table,
-    lowest,
-    activation,
-    weight,
-    sums,
-    all_activations,
-    all_weights,
-    all_sums,
-):
+def trace(dataflow, drive, products, registers, history):
     """Every register of every cycle, as the processing elements' docstrings say it; about 2 ns per element.
 
-    ``table[code, a - lowest]`` is the product. ``activation, weight, sums`` (rows, cols) are the registers and
-    are updated; the last three arrays (T, rows, cols) are filled with what they hold after each cycle.
+    ``dataflow`` is its code, ``drive`` :class:`Drive`, ``products`` :class:`Products`. ``registers`` are updated;
+    ``history`` is filled with what they hold after each cycle.
     """
+    a, codes, control = drive.activations, drive.codes, drive.control
+    table, lowest = products.table, products.lowest
+    activation, weight, sums = registers.activation, registers.weight, registers.sums
     rows, cols = activation.shape
     for t in range(len(control)):
         # From the last element to the first: a neighbour's register still holds its old value.
@@ -244,15 +288,15 @@ def trace(
                 a_in = a[t, r] if c == 0 else activation[r, c - 1]
                 w_in = codes[t, c] if r == 0 else weight[r - 1, c]
                 above = 0 if r == 0 else sums[r - 1, c]
-                if stationary:
+                if dataflow == WS:
                     sums[r, c] = above + table[weight[r, c], a_in - lowest]
                     if control[t]:
                         weight[r, c] = w_in
-                else:
+                elif dataflow == OS:
                     sums[r, c] = above if control[t] else sums[r, c] + table[w_in, a_in - lowest]
                     weight[r, c] = w_in
                 activation[r, c] = a_in
-        all_activations[t], all_weights[t], all_sums[t] = activation, weight, sums
+        history.activation[t], history.weight[t], history.sums[t] = activation, weight, sums
 
 
 # -- matrix products -------------------------------------------------------------------------------------------
@@ -278,38 +322,43 @@ def feed_ws(left, first_top, tops, depth, rows, cols, stream):
 
 
 @njit(cache=True, parallel=True)
-def load_ws(right, first, count, n_folds, rows, cols, period, codes):
-    """Weight codes of ``count`` folds from ``first`` on, the last row's first; ``right`` (k, n) is padded."""
+def load_ws(right, folds, period, codes):
+    """Weight codes of folds, the last row's first; ``right`` (k, n) is padded."""
+    first, count, across, rows, cols = folds
     for f in prange(count):
-        top, side = (first + f) // n_folds * rows, (first + f) % n_folds * cols
+        top, side = (first + f) // across * rows, (first + f) % across * cols
         for r in range(rows):
             for c in range(cols):
                 codes[f * period + r, c] = right[top + rows - 1 - r, side + c]
 
 
 @njit(cache=True, parallel=True)
-def take_ws(waves, first, count, n_folds, rows, cols, m, unused, result):
+def take_ws(waves, folds, unused, result):
     """Add the sums that left the array to ``result`` (n, m); ``unused`` is 64 less the bits of a sum."""
+    first, count, across, rows, cols = folds
+    m = result.shape[1]
     period = rows + m + rows + cols - 2
     for c in prange(cols):
         for f in range(count):
             start = f * period + rows + rows + c
-            total, sums = result[(first + f) % n_folds * cols + c], waves[c, start : start + m]
+            total, sums = result[(first + f) % across * cols + c], waves[c, start : start + m]
             for t in range(m):
                 total[t] += np.int64(sums[t]) << unused >> unused
 
 
 @njit(cache=True, parallel=True)
-def feed_os(left, right_even, right_odd, first, count, rows, cols, n_folds, stream, even, odd):
-    """Inputs of ``count`` folds from ``first`` on; ``left`` (m, k) and ``right_*`` (n, k) are padded.
+def feed_os(left, right, folds, stream, weights):
+    """Inputs of folds, into ``stream`` and ``weights``; ``left`` (m, k) and ``right`` (n, k), by term, are padded.
 
     ``left`` may have its table entries below it. Between folds activations are zero, and weights keep the
     zero that they are given with.
     """
+    first, count, across, rows, cols = folds
+    right_even, right_odd, even, odd = right.even, right.odd, weights.even, weights.odd
     k, height = left.shape[1], left.shape[0] // (stream.shape[0] // rows)
     period = k + rows + cols - 2 + rows
     for f in prange(count):
-        top, side, begin = (first + f) // n_folds * rows, (first + f) % n_folds * cols, f * period
+        top, side, begin = (first + f) // across * rows, (first + f) % across * cols, f * period
         for line in range(stream.shape[0]):
             r = line % rows
             start = cols + begin + r

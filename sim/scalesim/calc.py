@@ -15,25 +15,48 @@ Cost: some ns per window and fold, and some us per half buffer that is filled. M
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from hw.machine.dataflows import IS, OS, WS
 from sim.scalesim import replay as engine
 from sim.scalesim.streams import (
     FILTER,
     IFMAP,
-    IS,
     OFMAP,
-    OS,
-    WS,
     Shape,
     address,
     folds,
     ifmap_address,
+    ifmap_size,
     present,
     stream,
-)  # fmt: skip
+)
+
+
+class Epochs(NamedTuple):
+    """The input map's epochs.
+
+    Attributes
+    ----------
+    half : int
+        Different addresses of an epoch.
+    bits : uint64
+        A bit for each address, whether the epoch has seen it: of the epoch that ``tags`` names.
+    tags : int64
+        By word of ``bits``.
+    state : int64 (4,)
+        :data:`SEEN` and so on.
+    """
+
+    half: Any
+    bits: Any
+    tags: Any
+    state: Any
+
 
 # Where an operand's epochs stand: different addresses in this one, of all, epochs that ended, line of the last end.
 SEEN, NEW, ENDED, END_LINE = range(4)
@@ -129,12 +152,12 @@ def _run(bits, tags, epoch, address, length, insert):
 
 
 @njit(cache=True)
-def _runs(s, first, last, across):
+def _runs(s, first, last):
     """Products ``first`` to ``last`` (exclusive) as runs of contiguous addresses, one per filter row: int64 (n, 4).
 
-    Columns: row in the window, address in the window, length, words of the filter row before it. ``across`` words
-    are a filter row.
+    Columns: row in the window, address in the window, length, words of the filter row before it.
     """
+    across = s.filter_row
     rows = (last - 1) // across - first // across + 1
     runs = np.empty((rows, 4), np.int64)
     for i in range(rows):
@@ -149,10 +172,14 @@ def _runs(s, first, last, across):
     return runs
 
 
-@njit(cache=True)
-def _windows(pixels, height, width, channels, runs, first, last, bits, tags, epoch, insert):
+# Inlined, like the next: handing the records over costs as much as many a call.
+@njit(cache=True, forceinline=True)
+def _windows(s, runs, first, last, e, insert):
     """:func:`_run` over the runs of pixels ``first`` to ``last`` (exclusive); what hangs over the map is left out."""
     new = 0
+    # Fields of a tuple that are arrays cost more to look up than what is done with them.
+    pixels, height, width, channels = s.pixels, s.height, s.width, s.channels
+    bits, tags, epoch = e.bits, e.tags, e.state[ENDED]
     for pixel in range(first, last):
         row, fits, address = pixels[pixel, 0], (width - pixels[pixel, 1]) * channels, pixels[pixel, 2]
         for i in range(runs.shape[0]):
@@ -164,18 +191,19 @@ def _windows(pixels, height, width, channels, runs, first, last, bits, tags, epo
     return new
 
 
-@njit(cache=True)
-def _ask(s, grid, line, low, high, half, bits, tags, epochs, number):
+@njit(cache=True, forceinline=True)
+def _ask(s, grid, line, low, high, e, number):
     """Visit the requests of lanes ``low`` to ``high`` of a fold's line one by one; whether an epoch ended."""
     start, skew, _, _, i0, it, ir, j0, jt, jr = grid
     pixels, products, height, width = s.pixels, s.products, s.height, s.width
-    seen, new, epoch = epochs[SEEN], 0, epochs[ENDED]
+    bits, tags, state = e.bits, e.tags, e.state
+    seen, new, epoch = state[SEEN], 0, state[ENDED]
     for r in range(low, high + 1):
         t = line - start - skew * r
-        found = ifmap_address(pixels, products, height, width, i0 + it * t + ir * r, j0 + jt * t + jr * r)
-        if found < 0:
+        place = ifmap_address(pixels, products, height, width, i0 + it * t + ir * r, j0 + jt * t + jr * r)
+        if place < 0:
             continue
-        word, bit = found >> 6, np.uint64(1) << np.uint64(found & 63)
+        word, bit = place >> 6, np.uint64(1) << np.uint64(place & 63)
         before = bits[word] if tags[word] == epoch else np.uint64(0)
         if before & bit:
             continue
@@ -183,23 +211,23 @@ def _ask(s, grid, line, low, high, half, bits, tags, epochs, number):
         tags[word] = epoch
         new += 1
         seen += 1
-        if seen == half:
+        if seen == e.half:
             seen = 0
             epoch += 1
-            epochs[END_LINE] = number
-    ended = epoch > epochs[ENDED]
-    epochs[SEEN], epochs[ENDED] = seen, epoch
-    epochs[NEW] += new
+            state[END_LINE] = number
+    ended = epoch > state[ENDED]
+    state[SEEN], state[ENDED] = seen, epoch
+    state[NEW] += new
     return ended
 
 
 @njit(cache=True)
-def _ifmap_epochs(s, half, channels, filter_w, epochs):
+def _ifmap_epochs(s, half, state):
     """Epochs of the input map."""
     down, across, per_fold = folds(s)
-    bits = np.zeros((s.ifmap_size >> 6) + 1, np.uint64)
-    tags = np.full((s.ifmap_size >> 6) + 1, -1, np.int64)
-    filter_row = filter_w * channels
+    words = (ifmap_size(s) >> 6) + 1
+    e = Epochs(half, np.zeros(words, np.uint64), np.full(words, -1, np.int64), state)
+    filter_row = s.filter_row
     for fold in range(down * across):
         grid = stream(IFMAP, s, fold % down, fold // down)
         _, skew, steps, width, i0, _, _, j0, _, _ = grid
@@ -207,14 +235,14 @@ def _ifmap_epochs(s, half, channels, filter_w, epochs):
         # Requests that can come before one that was visited ahead of its turn: those of the skew's corner.
         corner = skew * width * (width - 1) // 2
         if s.dataflow == WS:
-            runs = _runs(s, j0, j0 + width, filter_row)
+            runs = _runs(s, j0, j0 + width)
         else:
-            runs = _runs(s, j0 - steps + 1 if s.dataflow == IS else 0, j0 + 1, filter_row)
+            runs = _runs(s, j0 - steps + 1 if s.dataflow == IS else 0, j0 + 1)
         step = 0
         while step < steps:
             # A stretch of steps [step, stop) whose requests may be visited in any order, for no epoch can end within
             # it or its corner: windows (ws), or a part of all windows of the fold (os, is).
-            room = (half - 1 - epochs[SEEN] - corner) // width
+            room = (half - 1 - state[SEEN] - corner) // width
             if s.dataflow == WS:
                 stop = min(steps, step + max(room, 1))
                 first, last = step, stop
@@ -222,7 +250,7 @@ def _ifmap_epochs(s, half, channels, filter_w, epochs):
                 stop = steps
                 if s.dataflow == OS:
                     stop = min(steps, step + 64, (step // filter_row + 1) * filter_row)
-                    runs = _runs(s, step, stop, filter_row)
+                    runs = _runs(s, step, stop)
                 first, last = i0, i0 + width
             if room < stop - step:
                 # Near an epoch's end: count what is really new in a stretch and in the corner after it.
@@ -231,33 +259,18 @@ def _ifmap_epochs(s, half, channels, filter_w, epochs):
                     stop = last = min(steps, step + width)
                     ahead_last = min(steps, stop + width - 1)
                 elif s.dataflow == OS:
-                    ahead = _runs(s, step, min(steps, stop + width - 1), filter_row)
-                new = _windows(
-                    s.pixels,
-                    s.height,
-                    s.width,
-                    channels,
-                    ahead,
-                    first,
-                    ahead_last,
-                    bits,
-                    tags,
-                    epochs[ENDED],
-                    False,
-                )
-                if epochs[SEEN] + new >= half:
-                    step = _one_by_one(s, grid, step, first_line, half, bits, tags, epochs)
+                    ahead = _runs(s, step, min(steps, stop + width - 1))
+                if state[SEEN] + _windows(s, ahead, first, ahead_last, e, False) >= half:
+                    step = _one_by_one(s, grid, step, first_line, e)
                     continue
-            new = _windows(
-                s.pixels, s.height, s.width, channels, runs, first, last, bits, tags, epochs[ENDED], True
-            )
-            epochs[SEEN] += new
-            epochs[NEW] += new
+            new = _windows(s, runs, first, last, e, True)
+            state[SEEN] += new
+            state[NEW] += new
             step = stop
 
 
 @njit(cache=True)
-def _one_by_one(s, grid, step, first_line, half, bits, tags, epochs):
+def _one_by_one(s, grid, step, first_line, e):
     """Visit a fold's requests line by line from ``step`` on, until an epoch ended and the next end is far.
 
     Returns the first step of which nothing was visited; all of the steps before it was. The steps before ``step``
@@ -270,12 +283,12 @@ def _one_by_one(s, grid, step, first_line, half, bits, tags, epochs):
         if skew:
             high = min(high, at - step)
         number = first_line + start + at
-        ended |= _ask(s, grid, start + at, low, high, half, bits, tags, epochs, number)
-        if ended and skew and at + 1 < steps and epochs[SEEN] + width * (width - 1) < half:
+        ended |= _ask(s, grid, start + at, low, high, e, number)
+        if ended and skew and at + 1 < steps and e.state[SEEN] + width * (width - 1) < e.half:
             # Visit ahead of their turn the rest of the steps that were begun.
             for later in range(at + 1, at + width):
                 low, high = later - at, min(width - 1, later - step)
-                _ask(s, grid, start + later, low, high, half, bits, tags, epochs, 0)
+                _ask(s, grid, start + later, low, high, e, 0)
             return at + 1
     return steps
 
@@ -398,13 +411,13 @@ def _read_figures(state, epochs, first, end, bandwidth):
 
 
 @njit(cache=True)
-def _figures(s, sizes, bandwidths, channels, filter_w):
+def _figures(s, sizes, bandwidths):
     figures = np.full(len(engine.FIELDS) + 1, engine.NEVER, np.int64)
     down, _, _ = folds(s)
     asked, stalled = np.zeros(6, np.int64), np.zeros(6, np.int64)
     epochs = np.zeros((2, 4), np.int64)
     ifmap, filters = engine.estimator(sizes[0]), engine.estimator(sizes[1])
-    _ifmap_epochs(s, engine.HALF * ifmap[engine.WORDS], channels, filter_w, epochs[0])
+    _ifmap_epochs(s, engine.HALF * ifmap[engine.WORDS], epochs[0])
     _filter_epochs(s, engine.HALF * filters[engine.WORDS], epochs[1])
     for i in range(2):
         asked[i], asked[2 + i] = _first_line(i, s), _last_line(i, s)
@@ -435,9 +448,7 @@ def _figures(s, sizes, bandwidths, channels, filter_w):
     return figures
 
 
-def calculate(
-    s: Shape, sizes: NDArray[np.int64], bandwidths: NDArray[np.int64], channels: int, filter_w: int
-) -> dict[str, int]:
+def calculate(s: Shape, sizes: NDArray[np.int64], bandwidths: NDArray[np.int64]) -> dict[str, int]:
     """:data:`sim.scalesim.replay.FIELDS` by name.
 
     Parameters
@@ -445,8 +456,6 @@ def calculate(
     s : Shape
     sizes, bandwidths : int64 (3,)
         Words, words a cycle: of ifmap, filter and ofmap.
-    channels, filter_w : int
-        A row of a window is ``filter_w * channels`` contiguous addresses.
     """
-    found = _figures(s, sizes, bandwidths, channels, filter_w)
-    return dict(zip(engine.FIELDS, found.tolist(), strict=False))
+    figures = _figures(s, sizes, bandwidths)
+    return dict(zip(engine.FIELDS, figures.tolist(), strict=False))

@@ -5,7 +5,7 @@ figures are replayed (:mod:`sim.scalesim.replay`). An oddity of SCALE-Sim is rep
 
 - *Total Cycles* is the index of the last cycle, one less than the number of cycles, and includes stalls.
 - In ``os`` it adds rows + cols to the OFMAP writes of every fold.
-- *Compute Util* counts a fold of ws and is ``rows + cols - 1`` cycles longer than it is.
+- *Compute Util* counts a fold of ws and is ``cols - 1`` cycles longer than it is.
 - In USER mode ifmap and filter bandwidth come from the layout section, ofmap bandwidth from ``Bandwidth``.
 """
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,8 @@ from asq_sw.errors import InputError
 from asq_sw.files import writable_folder, write_text
 from asq_sw.interop.scalesim import ScaleSimConfig, read_config
 from asq_sw.provenance import provenance
-from sim import closed_form as dataflow
+from hw.machine.dataflows import dataflow
+from sim import closed_form
 from sim.report import render
 from sim.scalesim import calc as scalesim_calc
 from sim.scalesim import replay as scalesim_replay
@@ -184,16 +184,11 @@ class ScaleSimResult:
 
 def _averages(layer: Layer, config: ScaleSimConfig) -> tuple[float, float]:
     """(mapping efficiency, compute utilization): means over folds, summed in SCALE-Sim's order."""
-    rows, cols = config.rows, config.cols
-    down, across, steps = {
-        "ws": (layer.k, layer.n, layer.m),
-        "is": (layer.k, layer.m, layer.n),
-        "os": (layer.m, layer.n, layer.k),
-    }[config.dataflow]
-    if config.dataflow == "os":
-        cycles = steps + rows + cols - 2
-    else:
-        cycles = steps + 2 * rows + 2 * cols - 3
+    rows, cols, flow = config.rows, config.cols, dataflow(config.dataflow)
+    down, across, steps = flow.sizes(layer.m, layer.n, layer.k)
+    cycles = flow.fold_cycles(layer.m, layer.n, layer.k, rows, cols)
+    if flow.loads:
+        cycles += cols - 1
     used_rows = np.minimum(rows, down - np.arange(0, down, rows))
     used_cols = np.minimum(cols, across - np.arange(0, across, cols))
     used = (used_cols[:, None] * used_rows[None, :]).ravel()
@@ -236,25 +231,38 @@ def simulate(
         raise InputError("traces need a folder, expected one for the reports (--csv)")
     folder = None if csv_dir is None else writable_folder(csv_dir)
     replayed = folder is not None if memory is None else memory or folder is not None
-    shapes = np.array([[getattr(x, f) for f in dataflow.LAYER_FIELDS] for x in workload.layers], np.int64)
-    array = np.array([machine.rows, machine.cols, dataflow.CODES[machine.dataflow], 8, 8, 8] + [1 << 40] * 3)
-    counts = dataflow.evaluate_one(shapes, array, 1e9)
+    flow = dataflow(machine.dataflow)
+    # Words of a byte, and scratchpads and DRAM without limits: what they cost is replayed.
+    array = closed_form.MachineShape(
+        machine.rows,
+        machine.cols,
+        flow.code,
+        8,
+        8,
+        8,
+        ifmap_bytes=1 << 40,
+        filter_bytes=1 << 40,
+        ofmap_bytes=1 << 40,
+    )
+    counts = closed_form.evaluate_one(
+        closed_form.layer_rows(workload.layers), np.array(array, np.int64), bandwidth=1e9
+    )
     reports = []
     for layer, row in zip(workload.layers, counts.tolist(), strict=True):
-        count = dict(zip(dataflow.RESULT_FIELDS, row, strict=True))
+        count = dict(zip(closed_form.RESULT_FIELDS, row, strict=True))
         mapping, compute = _averages(layer, machine)
-        extra = count["folds"] * (machine.rows + machine.cols) if machine.dataflow == "os" else 0
+        extra = 0 if flow.loads else count["folds"] * (machine.rows + machine.cols)
         reports.append(
             LayerReport(
                 layer,
-                count["compute_cycles"] - 1,
-                count["folds"],
-                mapping,
-                compute,
-                count["sram_ifmap_reads"],
-                count["sram_filter_reads"],
-                count["sram_ofmap_writes"] + extra,
-                _memory(layer, machine) if replayed else {},
+                compute_cycles=count["compute_cycles"] - 1,
+                folds=count["folds"],
+                mapping_efficiency=mapping,
+                compute_utilization=compute,
+                ifmap_reads=count["sram_ifmap_reads"],
+                filter_reads=count["sram_filter_reads"],
+                ofmap_writes=count["sram_ofmap_writes"] + extra,
+                memory=_memory(layer, machine) if replayed else {},
             )
         )
     files = tuple(str(f) for f in (topology, config) if not isinstance(f, ScaleSimConfig))
@@ -277,21 +285,27 @@ def _shape(layer: Layer, machine: ScaleSimConfig) -> scalesim_streams.Shape:
     height, width, channels, filter_w = layer.in_h, layer.in_w, layer.in_c, layer.kernel[1]
     if layer.kind == "gemm":
         height, width, channels, filter_w = layer.m, layer.k, 1, layer.k
+    flow = dataflow(machine.dataflow)
+    down, across, _ = flow.sizes(layer.m, layer.n, layer.k)
     pixels, products = scalesim_streams.windows(
         layer.m, layer.k, width, channels, filter_w, *layer.stride, layer.out_w
     )
     return scalesim_streams.Shape(
-        dataflow.CODES[machine.dataflow],
-        machine.rows,
-        machine.cols,
-        layer.m,
-        layer.n,
-        layer.k,
-        height,
-        width,
-        height * width * channels,
-        pixels,
-        products,
+        dataflow=flow.code,
+        rows=machine.rows,
+        cols=machine.cols,
+        m=layer.m,
+        n=layer.n,
+        k=layer.k,
+        down=down,
+        across=across,
+        per_fold=flow.fold_cycles(layer.m, layer.n, layer.k, machine.rows, machine.cols),
+        height=height,
+        width=width,
+        channels=channels,
+        filter_row=filter_w * channels,
+        pixels=pixels,
+        products=products,
     )
 
 
@@ -301,8 +315,7 @@ def _memory(layer: Layer, machine: ScaleSimConfig) -> dict[str, int]:
     sizes, user, bandwidths = _buffers(machine)
     if user:
         return scalesim_replay.replay(shape, sizes, user, bandwidths)
-    channels, filter_w = (1, layer.k) if layer.kind == "gemm" else (layer.in_c, layer.kernel[1])
-    return scalesim_calc.calculate(shape, sizes, bandwidths, channels, filter_w)
+    return scalesim_calc.calculate(shape, sizes, bandwidths)
 
 
 def _buffers(machine: ScaleSimConfig) -> tuple[NDArray[np.int64], bool, NDArray[np.int64]]:
@@ -357,8 +370,3 @@ def summary(result: ScaleSimResult) -> str:
         render(table)
         + f"\n\n{sum(r.total_cycles for r in result.layers):,} cycles in {len(result.layers)} layers"
     )
-
-
-def report_files(csv_dir: str | os.PathLike[str]) -> list[Path]:
-    """The three reports that :func:`simulate` writes."""
-    return [Path(csv_dir) / f"{name}_REPORT.csv" for name in ("COMPUTE", "BANDWIDTH", "DETAILED_ACCESS")]

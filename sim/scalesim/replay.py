@@ -18,8 +18,19 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from sim.closed_form import IS, OS, WS
-from sim.scalesim.streams import FILTER, IFMAP, OFMAP, Shape, folds, ifmap_address, lanes, present, stream
+from hw.machine.dataflows import IS, OS, WS
+from sim.scalesim.streams import (
+    FILTER,
+    IFMAP,
+    OFMAP,
+    Shape,
+    folds,
+    ifmap_address,
+    ifmap_size,
+    lanes,
+    present,
+    stream,
+)
 
 NEVER = -(1 << 40)
 
@@ -367,7 +378,7 @@ def start(s, sizes, user, bandwidths):
     down, _, _ = folds(s)
     writes = s.m * s.n * (1 if s.dataflow == OS else down)
     if user:
-        order = _fetch_sets(IFMAP, s, s.ifmap_size, (sizes[0] + SETS - 1) // SETS)
+        order = _fetch_sets(IFMAP, s, ifmap_size(s), (sizes[0] + SETS - 1) // SETS)
         ifmap = _prefetcher(sizes[0], bandwidths[0], order[2], order[3])
         ifmap_index, ifmap_sets = order[0], order[1]
         order = _fetch_sets(FILTER, s, s.n * s.k, (sizes[1] + SETS - 1) // SETS)
@@ -375,7 +386,7 @@ def start(s, sizes, user, bandwidths):
         filter_index, filter_sets = order[0], order[1]
     else:
         ifmap, filters = estimator(sizes[0]), estimator(sizes[1])
-        ifmap_index, filter_index = np.full(s.ifmap_size, -1, np.int64), np.full(s.n * s.k, -1, np.int64)
+        ifmap_index, filter_index = np.full(ifmap_size(s), -1, np.int64), np.full(s.n * s.k, -1, np.int64)
         ifmap_sets = filter_sets = np.zeros(0, np.int64)
     figures = np.full(len(FIELDS) + 1, NEVER, np.int64)
     figures[0] = figures[1] = 0

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from sim.closed_form import IS, OS, WS
+from hw.machine.dataflows import IS, OS, WS
 
 IFMAP, FILTER, OFMAP = 0, 1, 2
 
@@ -29,8 +29,13 @@ class Shape(NamedTuple):
         Array.
     m, n, k : int
         The layer as a matrix product.
-    height, width, ifmap_size : int
-        Of the input map; the last counts its channels.
+    down, across, per_fold : int
+        What lies over the rows and over the columns, and the lines (cycles without stalls) of a fold: the dataflow's
+        (:class:`hw.machine.dataflows.Dataflow`).
+    height, width, channels : int
+        Of the input map.
+    filter_row : int
+        Contiguous addresses of a row of a window: filter width x channels.
     pixels : int64 (m, 3)
         First row, first column and first address of each output pixel's window.
     products : int64 (k, 3)
@@ -43,9 +48,13 @@ class Shape(NamedTuple):
     m: int
     n: int
     k: int
+    down: int
+    across: int
+    per_fold: int
     height: int
     width: int
-    ifmap_size: int
+    channels: int
+    filter_row: int
     pixels: Any
     products: Any
 
@@ -68,10 +77,13 @@ def windows(m, k, width, channels, filter_w, stride_h, stride_w, out_w):
 @njit(cache=True)
 def folds(s):
     """(folds down, folds across, lines of a fold); a fold's number is down + across * (folds down)."""
-    down = ((s.m if s.dataflow == OS else s.k) + s.rows - 1) // s.rows
-    across = ((s.m if s.dataflow == IS else s.n) + s.cols - 1) // s.cols
-    steps = s.m if s.dataflow == WS else (s.n if s.dataflow == IS else s.k)
-    return down, across, steps + s.rows + s.cols - 2 + (0 if s.dataflow == OS else s.rows)
+    return (s.down + s.rows - 1) // s.rows, (s.across + s.cols - 1) // s.cols, s.per_fold
+
+
+@njit(cache=True, inline="always")
+def ifmap_size(s):
+    """Addresses of the input map."""
+    return s.height * s.width * s.channels
 
 
 @njit(cache=True)
@@ -85,32 +97,29 @@ def lanes(operand, s):
 @njit(cache=True)
 def stream(operand, s, down, across):
     """(start, skew, steps, lanes, i0, it, ir, j0, jt, jr) of an operand in the fold (down, across)."""
+    top, side = down * s.rows, across * s.cols
+    rows, cols = min(s.rows, s.down - top), min(s.cols, s.across - side)
     if s.dataflow == OS:
-        p0, n0 = down * s.rows, across * s.cols
-        rows, cols = min(s.rows, s.m - p0), min(s.cols, s.n - n0)
         if operand == IFMAP:
-            return 0, 1, s.k, rows, p0, 0, 1, 0, 1, 0
+            return 0, 1, s.k, rows, top, 0, 1, 0, 1, 0
         if operand == FILTER:
-            return 0, 1, s.k, cols, 0, 1, 0, n0, 0, 1
+            return 0, 1, s.k, cols, 0, 1, 0, side, 0, 1
         # Outputs leave through the bottom edge, the last row's first.
-        return s.k - 1 + s.rows - rows, 1, rows, cols, p0 + rows - 1, -1, 0, n0, 0, 1
-    k0 = down * s.rows
-    rows = min(s.rows, s.k - k0)
+        return s.k - 1 + s.rows - rows, 1, rows, cols, top + rows - 1, -1, 0, side, 0, 1
     if s.dataflow == WS:
-        n0 = across * s.cols
-        cols = min(s.cols, s.n - n0)
         if operand == IFMAP:
-            return s.rows, 1, s.m, rows, 0, 1, 0, k0, 0, 1
+            return s.rows, 1, s.m, rows, 0, 1, 0, top, 0, 1
         if operand == FILTER:  # loaded from the top, so the last row's first
-            return s.rows - rows, 0, rows, cols, k0 + rows - 1, -1, 0, n0, 0, 1
-        return 2 * s.rows - 1, 1, s.m, cols, 0, 1, 0, n0, 0, 1
-    p0 = across * s.cols
-    cols = min(s.cols, s.m - p0)
-    if operand == IFMAP:
-        return s.rows - rows, 0, rows, cols, p0, 0, 1, k0 + rows - 1, -1, 0
-    if operand == FILTER:
-        return s.rows, 1, s.n, rows, k0, 0, 1, 0, 1, 0
-    return 2 * s.rows - 1, 1, s.n, cols, p0, 0, 1, 0, 1, 0
+            return s.rows - rows, 0, rows, cols, top + rows - 1, -1, 0, side, 0, 1
+        return 2 * s.rows - 1, 1, s.m, cols, 0, 1, 0, side, 0, 1
+    if s.dataflow == IS:
+        if operand == IFMAP:
+            return s.rows - rows, 0, rows, cols, side, 0, 1, top + rows - 1, -1, 0
+        if operand == FILTER:
+            return s.rows, 1, s.n, rows, top, 0, 1, 0, 1, 0
+        return 2 * s.rows - 1, 1, s.n, cols, side, 0, 1, 0, 1, 0
+    # No further dataflow has streams (and raising here would cost a tenth of the time): nothing is asked for.
+    return 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
 
 
 @njit(cache=True, inline="always")
@@ -156,6 +165,6 @@ def demand(operand, s, first, offset, out):
         low, high = present(line, start, skew, steps, used)
         for r in range(low, high + 1):
             t = line - start - skew * r
-            found = address(operand, s, i0 + it * t + ir * r, j0 + jt * t + jr * r)
-            if found >= 0:
-                out[x, r] = found + offset
+            place = address(operand, s, i0 + it * t + ir * r, j0 + jt * t + jr * r)
+            if place >= 0:
+                out[x, r] = place + offset

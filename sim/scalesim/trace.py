@@ -281,9 +281,9 @@ def _fetch_lines(operand, s, first, offset, table):
             size = high - max(0, outer - width + 1) + 1
         else:
             line, lane, size = outer, inner, width
-        found = engine.fetch_address(operand, s, line, lane, width)
-        if found >= 0:
-            table[i // table.shape[1], i % table.shape[1]] = found + offset
+        place = engine.fetch_address(operand, s, line, lane, width)
+        if place >= 0:
+            table[i // table.shape[1], i % table.shape[1]] = place + offset
         inner += 1
         if inner == size:
             outer, inner = outer + 1, 0

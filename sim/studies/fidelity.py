@@ -13,6 +13,7 @@ import numpy as np
 from asq_sw.console import run
 from asq_sw.files import write_text
 from asq_sw.graph.models import MODELS
+from hw.machine.dataflows import dataflow
 from sim.accelerator import Accelerator
 from sim.exact.array import ExactArray, run_gemm
 from sim.run import simulate
@@ -76,7 +77,7 @@ def exact_cycles(workload: Workload, machine: Accelerator, seed: int = 0) -> int
 
 def _exact_layer(layer: Layer, machine: Accelerator, rng: np.random.Generator) -> int:
     weight, activation = machine.weight, machine.activation
-    terms = layer.k if machine.dataflow == "os" else None
+    terms = layer.k if dataflow(machine.dataflow).stationary == "ofmap" else None
     array = ExactArray(
         weight, machine.abits, machine.rows, machine.cols, dataflow=machine.dataflow, terms=terms
     )

@@ -53,7 +53,7 @@ def checks() -> list[Check]:
     def one(value: float) -> tuple[float, float]:
         return value, value
 
-    found = [
+    return [
         Check(
             "512 B at 45 nm and 0.9 V, read to write", "pJ/bit", sram_pj_per_bit(0.5, volts=0.9),
             (0.03316, 0.07308), CACTI,
@@ -89,7 +89,6 @@ def checks() -> list[Check]:
             "O'Connor et al., MICRO 2017 (3.92 in the device); Yan et al., HPCA 2020 (HyGCN: 7 in all)",
         ),
     ]  # fmt: skip
-    return found
 
 
 def page() -> str:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim import closed_form as dataflow
+from hw.machine.dataflows import dataflow
 from sim.accelerator import Accelerator
-from sim.cost.asq import asq_cost
+from sim.cost.asq import AsqCost, Products, asq_cost
 from sim.tiles import banks, dram, pipeline
 from sim.workload import Layer, Workload
 
 NO_RATES = np.empty(0)
+_RATES, _RATE_FOLDS = (pipeline.LayerRow._fields.index(name) for name in ("rates", "rate_folds"))
 EMPTY_TRACE = np.empty((0, pipeline.TRACE_COLUMNS))
 
 
@@ -22,8 +23,8 @@ EMPTY_TRACE = np.empty((0, pipeline.TRACE_COLUMNS))
 class TileFigures:
     """One layer's figures from the tile engine, in cycles and bits.
 
-    ``array_cycles``: the array loads, streams, fills or drains. ``asq_cycles``, ``asq_bits``, ``asq_macs``: the
-    part that ASQ adds (already in the other figures). ``ifmap_on_chip``, ``ofmap_on_chip``: not read, not written.
+    ``array_cycles``: the array loads, streams, fills or drains. ``asq_cycles``, ``asq_bits``, ``asq_products``: the
+    part that ASQ adds (already in the other figures).
     """
 
     start: int
@@ -32,12 +33,23 @@ class TileFigures:
     tiles: int
     dram_read_bits: int
     dram_write_bits: int
-    vector_cycles: int
     asq_cycles: int
     asq_bits: int
-    asq_macs: int
-    ifmap_on_chip: bool
-    ofmap_on_chip: bool
+    asq_products: tuple[Products, ...]
+
+    @property
+    def asq_macs(self) -> int:
+        """The adapter's products."""
+        return sum(products.count for products in self.asq_products)
+
+
+@dataclass
+class _AsqPart:
+    """What ASQ adds to one layer."""
+
+    cycles: int = 0
+    bits: int = 0
+    products: tuple[Products, ...] = ()
 
 
 def _on_chip(
@@ -68,99 +80,101 @@ def _fused(layers: tuple[Layer, ...], machine: Accelerator) -> list[bool]:
     return fused
 
 
-def _layer_rows(
-    layers: tuple[Layer, ...], machine: Accelerator, psum_bits: list[int]
-) -> tuple[NDArray[np.int64], list[dict[str, int]], list[bool], list[bool]]:
+def _asq_costs(layers: tuple[Layer, ...], machine: Accelerator) -> tuple[list[AsqCost | None], list[int]]:
+    """What ASQ costs at each layer's input, and the width in which each output is stored."""
+    first = next((i for i, layer in enumerate(layers) if layer.is_mac), -1)
+    costs = [asq_cost(layer, machine, first=i == first) for i, layer in enumerate(layers)]
     # ASQ on a layer's input makes the layer before it write, and this one read, the wider value.
-    macs = [i for i, layer in enumerate(layers) if layer.is_mac]
-    costs = [asq_cost(layer, machine, first=i == (macs[0] if macs else -1)) for i, layer in enumerate(layers)]
-    out_widths = [machine.abits] * len(layers)
+    widths = [machine.abits] * len(layers)
     by_name = {layer.name: i for i, layer in enumerate(layers)}
     for i, cost in enumerate(costs):
         if cost is None:
             continue
         for source in layers[i].sources or ((layers[i - 1].name,) if i else ()):
-            out_widths[by_name[source]] = cost.stored_bits
+            widths[by_name[source]] = cost.stored_bits
+    return costs, widths
+
+
+def _layer_rows(
+    layers: tuple[Layer, ...], machine: Accelerator, psum_bits: list[int]
+) -> tuple[NDArray[np.int64], list[_AsqPart]]:
+    """(rows of :class:`sim.tiles.pipeline.LayerRow`, what ASQ adds to each)."""
+    costs, out_widths = _asq_costs(layers, machine)
     read_skipped, write_skipped = _on_chip(layers, machine, out_widths)
     fused = _fused(layers, machine)
     for i in range(1, len(layers)):
         if fused[i]:
             write_skipped[i - 1] = True
             read_skipped[i] = read_skipped[i] or layers[i].inputs == 1
-    rows = np.zeros((len(layers), pipeline.LAYER_COLUMNS), np.int64)
-    extras: list[dict[str, int]] = []
+    rows = np.zeros((len(layers), len(pipeline.LayerRow._fields)), np.int64)
+    parts: list[_AsqPart] = []
     for i, layer in enumerate(layers):
         cost = costs[i]
         in_bits = layer.ifmap_elements * machine.abits
         if fused[i]:  # an add still reads its other operands
             in_bits = in_bits * (layer.inputs - 1) // layer.inputs
-        extra = {"asq_cycles": 0, "asq_bits": 0, "asq_macs": 0}
+        part = _AsqPart()
         if cost is not None:
             wide = layer.ifmap_elements * cost.stored_bits * cost.extra_read_factor
             passes = -(-cost.pass_values // machine.vector_lanes) if machine.vector_lanes else 0
-            extra["asq_cycles"] = cost.serial_cycles + passes
-            extra["asq_macs"] = cost.adapter_macs
+            part.cycles = cost.serial_cycles + passes
+            part.products = cost.products
             if not read_skipped[i]:
-                extra["asq_bits"] += wide - in_bits
+                part.bits += wide - in_bits
                 in_bits = wide
-        out_bits = layer.ofmap_elements * out_widths[i]
         if not write_skipped[i]:
-            extra["asq_bits"] += layer.ofmap_elements * (out_widths[i] - machine.abits)
-        extras.append(extra)
-        rows[i] = (
-            pipeline.KIND_MAC if layer.is_mac else pipeline.KIND_VECTOR,
-            layer.m,
-            layer.n,
-            layer.k,
-            layer.groups,
-            in_bits,
-            layer.filter_elements * machine.weight.storage_bits,
-            not read_skipped[i],
-            not write_skipped[i],
-            layer.ofmap_elements,
-            layer.ifmap_elements * layer.passes,
-            psum_bits[i],
-            out_bits,
-            extra["asq_cycles"],
-            -1,
-            0,
+            part.bits += layer.ofmap_elements * (out_widths[i] - machine.abits)
+        parts.append(part)
+        rows[i] = pipeline.LayerRow(
+            kind=pipeline.KIND_MAC if layer.is_mac else pipeline.KIND_VECTOR,
+            m=layer.m,
+            n=layer.n,
+            k=layer.k,
+            groups=layer.groups,
+            ifmap_bits=in_bits,
+            filter_bits=layer.filter_elements * machine.weight.storage_bits,
+            read_ifmap=not read_skipped[i],
+            write_ofmap=not write_skipped[i],
+            outputs=layer.ofmap_elements,
+            vector_values=layer.ifmap_elements * layer.passes,
+            psum_bits=psum_bits[i],
+            out_bits=layer.ofmap_elements * out_widths[i],
+            extra_cycles=part.cycles,
         )
-    return rows, extras, read_skipped, write_skipped
+    return rows, parts
 
 
 def _banked(layers: tuple[Layer, ...], machine: Accelerator, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """Conflicts of banks, layer after layer; says in ``rows`` where each layer's begin."""
     if not banks.configured(machine):
         return NO_RATES
-    found, at = [], 0
+    by_layer, at = [], 0
     for row, layer in zip(rows, layers, strict=True):
         if layer.is_mac:
             one = banks.rates(layer, machine)
-            row[pipeline.L_RATES], row[pipeline.L_RATE_FOLDS] = at, len(one) - banks.FIRST_IFMAP
-            found.append(one)
+            row[_RATES], row[_RATE_FOLDS] = at, len(one) - banks.FIRST_IFMAP
+            by_layer.append(one)
             at += len(one)
-    return np.concatenate(found) if found else NO_RATES
+    return np.concatenate(by_layer) if by_layer else NO_RATES
 
 
 def machine_row(machine: Accelerator) -> NDArray[np.int64]:
-    """Machine as :func:`sim.tiles.pipeline.run` takes it; int64 (14,)."""
+    """Machine as :func:`sim.tiles.pipeline.run` takes it; int64 (12,)."""
     return np.array(
-        [
-            machine.rows,
-            machine.cols,
-            dataflow.CODES[machine.dataflow],
-            int(1024 * machine.ifmap_kib),
-            int(1024 * machine.filter_kib),
-            int(1024 * machine.ofmap_kib),
-            machine.vector_lanes,
-            machine.hide_load,
-            machine.pe_stages,
-            machine.ifmap_words,
-            machine.filter_words,
-            machine.ofmap_words,
-            machine.dram != "bandwidth",
-            machine.dram_sharers,
-        ],
+        pipeline.MachineRow(
+            rows=machine.rows,
+            cols=machine.cols,
+            dataflow=dataflow(machine.dataflow).code,
+            ifmap_bytes=int(1024 * machine.ifmap_kib),
+            filter_bytes=int(1024 * machine.filter_kib),
+            ofmap_bytes=int(1024 * machine.ofmap_kib),
+            lanes=machine.vector_lanes,
+            hide_load=machine.hide_load,
+            stages=machine.pe_stages,
+            ifmap_words=machine.ifmap_words,
+            filter_words=machine.filter_words,
+            ofmap_words=machine.ofmap_words,
+        ),
         np.int64,
     )
 
@@ -185,42 +199,27 @@ def run(
     InputError
         For an unknown DRAM preset.
     """
-    rows, extras, read_skipped, write_skipped = _layer_rows(workload.layers, machine, psum_bits)
+    rows, parts = _layer_rows(workload.layers, machine, psum_bits)
     row = machine_row(machine)
     rates = _banked(workload.layers, machine, rows)
-    timing = dram.preset("lpddr4-3200" if machine.dram == "bandwidth" else machine.dram)
-    cycles_per_ns = machine.clock_mhz * 1e-3
     most = max((int(pipeline.layer_tiles(r, row)[0]) for r in rows if r[0] == pipeline.KIND_MAC), default=1)
     tiles = np.empty((most, pipeline.TILE_COLUMNS))
     results = np.empty((len(rows), pipeline.RESULT_COLUMNS))
     events = pipeline.run(
-        rows,
-        row,
-        timing.scaled(cycles_per_ns),
-        machine.dram_bytes_per_cycle,
-        machine.dram_latency_ns * cycles_per_ns,
-        rates,
-        tiles,
-        results,
-        EMPTY_TRACE if trace is None else trace,
+        rows, row, dram.channel(machine), rates, tiles, results, EMPTY_TRACE if trace is None else trace
     )
     figures = [
         TileFigures(
-            int(r[pipeline.R_START]),
-            int(r[pipeline.R_END]),
-            round(r[pipeline.R_ARRAY]),
-            int(r[pipeline.R_TILES]),
-            round(r[pipeline.R_READ_BITS]),
-            round(r[pipeline.R_WRITE_BITS]),
-            round(r[pipeline.R_VECTOR]),
-            extra["asq_cycles"],
-            extra["asq_bits"],
-            extra["asq_macs"],
-            skipped_read,
-            skipped_write,
+            start=int(r[pipeline.R_START]),
+            end=int(r[pipeline.R_END]),
+            array_cycles=round(r[pipeline.R_ARRAY]),
+            tiles=int(r[pipeline.R_TILES]),
+            dram_read_bits=round(r[pipeline.R_READ_BITS]),
+            dram_write_bits=round(r[pipeline.R_WRITE_BITS]),
+            asq_cycles=part.cycles,
+            asq_bits=part.bits,
+            asq_products=part.products,
         )
-        for r, extra, skipped_read, skipped_write in zip(
-            results, extras, read_skipped, write_skipped, strict=True
-        )
+        for r, part in zip(results, parts, strict=True)
     ]
     return figures, events

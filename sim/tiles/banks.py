@@ -19,16 +19,43 @@ the longest of its averages.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from hw.machine.dataflows import Dataflow, dataflow
 from sim.accelerator import Accelerator
 from sim.workload import Layer
 
 FILTER, SUMS, ADDED_SUMS, FIRST_IFMAP = range(4)
 """What a layer's figures hold: cycles of a line of filters, of sums, of sums added to; then the ifmap's by fold."""
+
+
+PRODUCTS, PIXELS, KEPT_PIXELS = range(3)
+"""What the array asks of the ifmap at once: products of a pixel (by fold of the products); pixels of a product (by fold
+of the pixels); pixels of a product that stay in the array (by fold of the products)."""
+
+
+class Windows(NamedTuple):
+    """A layer's windows on its input map: sizes as (height, width), ``map`` also channels; ``channels`` of a group."""
+
+    map: Any
+    kernel: Any
+    stride: Any
+    padding: Any
+    dilation: Any
+    out: Any
+    channels: Any
+
+
+class Pad(NamedTuple):
+    """A scratchpad: banks, lines a cycle of each, and words of a line."""
+
+    banks: Any
+    ports: Any
+    line_words: Any
 
 
 @njit(cache=True)
@@ -47,54 +74,58 @@ def _shared(lines, count, seen, stamp, per_bank, ports):
 
 
 @njit(cache=True)
-def _ifmap(
-    shape, kernel, stride, padding, dilation, out, channels, at_once, across, rows, banks, ports, line_words, cycles
-):  # fmt: skip
+def _ifmap(windows, pad, asked, at_once, rows, cycles):
     """Average cycles by fold, into ``cycles``; about 2 ns a word.
 
-    ``across`` 0: a vector is ``at_once`` products of one pixel, ``cycles`` by fold of the products. 1: one product
-    of ``at_once`` pixels, ``cycles`` by fold of the pixels. 2: as 1, by fold of ``rows`` products.
+    A vector is ``at_once`` of what ``asked`` says; folds of products are of ``rows``.
     """
-    height, width, all_channels = shape
-    pixels, products = out[0] * out[1], kernel[0] * kernel[1] * channels
-    seen = np.full(height * width * all_channels // line_words + 1, -1, np.int64)
-    per_bank = np.zeros(banks, np.int64)
+    height, width, all_channels = windows.map
+    kernel, stride, dilation, padding, out = (
+        windows.kernel, windows.stride, windows.dilation, windows.padding, windows.out,
+    )  # fmt: skip
+    pixels, products = out[0] * out[1], kernel[0] * kernel[1] * windows.channels
+    seen = np.full(height * width * all_channels // pad.line_words + 1, -1, np.int64)
+    per_bank = np.zeros(pad.banks, np.int64)
     lines = np.empty(at_once, np.int64)
     stamp = 0
     cycles[:] = 0
-    inner, outer = (products, pixels) if across == 0 else (pixels, products)
+    inner, outer = (products, pixels) if asked == PRODUCTS else (pixels, products)
     folds = (inner + at_once - 1) // at_once
     for fold in range(folds):
         for one in range(outer):
             count = 0
             for i in range(fold * at_once, min(inner, (fold + 1) * at_once)):
-                product, pixel = (i, one) if across == 0 else (one, i)
-                rest, c = divmod(product, channels)
+                product, pixel = (i, one) if asked == PRODUCTS else (one, i)
+                rest, c = divmod(product, windows.channels)
                 ky, kx = divmod(rest, kernel[1])
                 oy, ox = divmod(pixel, out[1])
                 y = oy * stride[0] + ky * dilation[0] - padding[0]
                 x = ox * stride[1] + kx * dilation[1] - padding[1]
                 if 0 <= y < height and 0 <= x < width:
-                    lines[count] = ((y * width + x) * all_channels + c) // line_words
+                    lines[count] = ((y * width + x) * all_channels + c) // pad.line_words
                     count += 1
             # A vector of padding alone still takes its cycle.
-            taken = max(1, _shared(lines, count, seen, stamp, per_bank, ports))
+            taken = max(1, _shared(lines, count, seen, stamp, per_bank, pad.ports))
             stamp += 1
-            cycles[one // rows if across == 2 else fold] += taken
-    if across == 2:
+            cycles[one // rows if asked == KEPT_PIXELS else fold] += taken
+    if asked == KEPT_PIXELS:
         for fold in range(cycles.size):
             cycles[fold] /= (min(products, (fold + 1) * rows) - fold * rows) * folds
     else:
         cycles[:] /= outer
 
 
-def _together(
-    starts: NDArray[np.int64], count: NDArray[np.int64], banks: int, ports: int, line_words: int
-) -> float:
-    """Average cycles of ``count`` consecutive words from each start: consecutive lines lie in different banks."""
-    lines = (starts + count - 1) // line_words - starts // line_words + 1
-    per_bank = -(-lines // banks)
-    return float(np.mean(-(-per_bank // ports)))
+def _in_fullest_bank(outer: int, inner: int, at_once: int, pad: Pad) -> NDArray[np.int64]:
+    """Lines in the fullest bank of each read of ``at_once`` consecutive words, ``inner`` words ``outer`` times over.
+
+    Consecutive lines lie in different banks.
+    """
+    first = np.arange(0, inner, at_once)
+    starts = (np.arange(outer)[:, None] * inner + first).reshape(-1)
+    count = np.tile(np.minimum(at_once, inner - first), outer)
+    lines = (starts + count - 1) // pad.line_words - starts // pad.line_words + 1
+    fullest: NDArray[np.int64] = -(-lines // pad.banks)
+    return fullest
 
 
 def configured(machine: Accelerator) -> bool:
@@ -109,37 +140,39 @@ def rates(layer: Layer, machine: Accelerator) -> NDArray[np.float64]:
     The ifmap's folds are of the products (ws, is) or of the pixels of one image (os). A scratchpad without banks
     takes one cycle.
     """
-    rows, cols, ws = machine.rows, machine.cols, machine.dataflow != "os"
+    rows, cols, flow = machine.rows, machine.cols, dataflow(machine.dataflow)
     pixels = layer.out_h * layer.out_w
-    folds = -(-layer.k // rows) if ws else -(-pixels // rows)
-    found = np.ones(FIRST_IFMAP + folds)
+    folds = -(-(layer.k if flow.down == "k" else pixels) // rows)
+    figures = np.ones(FIRST_IFMAP + folds)
     ports, words = machine.bank_ports, machine.line_words
+    # With pixels along the columns, filters lie along the rows, and a row of sums is of pixels.
+    pixels_across = flow.across == "m"
     if machine.ifmap_banks:
-        across, at_once = {"ws": (0, rows), "os": (1, rows), "is": (2, cols)}[machine.dataflow]
-        _ifmap(
+        windows = Windows(
             (layer.in_h, layer.in_w, layer.in_c), layer.kernel, layer.stride, layer.padding[:2], layer.dilation,
-            (layer.out_h, layer.out_w), layer.in_c // layer.groups, at_once, across, rows, machine.ifmap_banks, ports, words,
-            found[FIRST_IFMAP:],
+            (layer.out_h, layer.out_w), layer.in_c // layer.groups,
         )  # fmt: skip
+        pad = Pad(machine.ifmap_banks, ports, words)
+        at_once = cols if pixels_across else rows
+        _ifmap(windows, pad, _asked(flow), at_once, rows, figures[FIRST_IFMAP:])
     if machine.filter_banks:
-        line, count, at_once = (
-            (layer.n, layer.k, rows) if machine.dataflow == "is" else (layer.k, layer.n, cols)
-        )
-        first = np.arange(0, count, at_once)
-        starts = (np.arange(line)[:, None] * count + first).reshape(-1)
-        lengths = np.tile(np.minimum(at_once, count - first), line)
-        found[FILTER] = _together(starts, lengths, machine.filter_banks, ports, words)
+        pad = Pad(machine.filter_banks, ports, words)
+        outer, inner, at_once = (layer.n, layer.k, rows) if pixels_across else (layer.k, layer.n, cols)
+        figures[FILTER] = np.mean(-(-_in_fullest_bank(outer, inner, at_once, pad) // ports))
     if machine.ofmap_banks:
-        first = np.arange(0, layer.n, cols)
-        if machine.dataflow == "is":  # sums of `cols` pixels of one filter: a line each, unless they share it
+        pad = Pad(machine.ofmap_banks, ports, words)
+        if pixels_across:  # sums of `cols` pixels of one filter: a line each, unless they share it
             lines = np.unique(np.arange(min(cols, pixels)) * layer.n // words)
-            worst = int(np.bincount(lines % machine.ofmap_banks).max())
-            found[SUMS], found[ADDED_SUMS] = -(-worst // ports), -(-2 * worst // ports)
+            fullest = np.bincount(lines % pad.banks).max()
         else:
-            starts = (np.arange(pixels)[:, None] * layer.n + first).reshape(-1)
-            lengths = np.tile(np.minimum(cols, layer.n - first), pixels)
-            lines = (starts + lengths - 1) // words - starts // words + 1
-            per_bank = -(-lines // machine.ofmap_banks)
-            found[SUMS] = np.mean(-(-per_bank // ports))
-            found[ADDED_SUMS] = np.mean(-(-2 * per_bank // ports))
-    return found
+            fullest = _in_fullest_bank(pixels, layer.n, cols, pad)
+        figures[SUMS] = np.mean(-(-fullest // ports))
+        figures[ADDED_SUMS] = np.mean(-(-2 * fullest // ports))
+    return figures
+
+
+def _asked(flow: Dataflow) -> int:
+    """What a dataflow's array asks of the ifmap at once."""
+    if flow.stationary == "ifmap":
+        return KEPT_PIXELS
+    return {"k": PRODUCTS, "m": PIXELS}[flow.down]

@@ -8,12 +8,14 @@ at a time: precharge, activate, read. Refresh stops everything for tRFC every tR
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from asq_sw.errors import InputError
+from sim.accelerator import Accelerator
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,10 @@ PRESETS = {
 }  # fmt: skip
 
 
+PLAIN, PLAIN_IS = "bandwidth", "lpddr4-3200"
+"""The model of bandwidth alone, and the preset whose bandwidth is its default."""
+
+
 def preset(name: str) -> DramTiming:
     """A preset by name.
 
@@ -70,13 +76,55 @@ def preset(name: str) -> DramTiming:
         For an unknown name.
     """
     if name not in PRESETS:
-        raise InputError(f"dram is {name!r}, expected bandwidth or one of {', '.join(PRESETS)}")
+        raise InputError(f"dram is {name!r}, expected {PLAIN} or one of {', '.join(PRESETS)}")
     return PRESETS[name]
 
 
 def new_state(banks: int) -> NDArray[np.float64]:
     """State of a channel: bus free, last activate, next refresh, page counter, then each bank's ready time."""
     return np.zeros(4 + banks)
+
+
+class Channel(NamedTuple):
+    """A channel of DRAM as a machine sees it, for compiled kernels; times in the machine's cycles.
+
+    Attributes
+    ----------
+    sharers : int
+        Arrays that ask for as much at the same time in the page model; 0 for plain bandwidth.
+    bytes_per_cycle, latency : float
+        Of the plain model: bandwidth, and cycles from asking to the first byte.
+    timing : float64 (10,)
+        :meth:`DramTiming.scaled`; unused in the plain model.
+    state : float64
+        :func:`new_state`; moves on with every transfer.
+    """
+
+    sharers: Any
+    bytes_per_cycle: Any
+    latency: Any
+    timing: Any
+    state: Any
+
+
+def channel(machine: Accelerator) -> Channel:
+    """A machine's channel before the first transfer.
+
+    Raises
+    ------
+    InputError
+        For an unknown preset.
+    """
+    plain = machine.dram == PLAIN
+    timing = preset(PLAIN_IS if plain else machine.dram)
+    cycles_per_ns = machine.clock_mhz * 1e-3
+    return Channel(
+        0 if plain else machine.dram_sharers,
+        machine.dram_bytes_per_cycle,
+        machine.dram_latency_ns * cycles_per_ns,
+        timing.scaled(cycles_per_ns),
+        new_state(timing.banks),
+    )
 
 
 @njit(cache=True)
@@ -115,3 +163,19 @@ def transfer(timing, state, start, size):
         state[bank] = max(activate + ras, bus - cl) + rp
     state[0] = bus
     return bus
+
+
+@njit(cache=True, inline="always")
+def served(channel, start, bits):
+    """End (cycles) of a transfer of ``bits`` that all sharers ask for at ``start``; moves the channel on."""
+    if bits <= 0:
+        return start
+    if channel.sharers:
+        # The bus serves one after the other; all wait for the last, since they go on alike.
+        end = start
+        for _ in range(channel.sharers):
+            end = transfer(channel.timing, channel.state, start, bits / 8)
+        return end
+    begin = max(channel.state[0], start + channel.latency)
+    channel.state[0] = begin + bits / (8 * channel.bytes_per_cycle)
+    return channel.state[0]

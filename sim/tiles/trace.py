@@ -29,6 +29,8 @@ TRACKS = (
     "Scratchpad half 1",
     "ASQ adapter",
 )
+LAYER, FIRST_UNIT, FIRST_HALF, ADAPTER = 0, 1, 5, 7
+"""Tracks; the units' are in the order of :data:`sim.tiles.pipeline.DMA_READ` and so on."""
 
 
 def traced(
@@ -80,16 +82,18 @@ def _events(
 
     for layer, figure in zip(workload.layers, figures, strict=True):
         yield slice_(
-            0, layer.name, figure.start, figure.end, kind=layer.kind, tiles=figure.tiles, macs=layer.macs
+            LAYER, layer.name, figure.start, figure.end, kind=layer.kind, tiles=figure.tiles, macs=layer.macs
         )
         if figure.asq_cycles:
-            yield slice_(7, layer.name, figure.start, figure.start + figure.asq_cycles, macs=figure.asq_macs)
+            yield slice_(
+                ADAPTER, layer.name, figure.start, figure.start + figure.asq_cycles, macs=figure.asq_macs
+            )
     arrived: dict[tuple[int, int], float] = {}
     for index, tile, unit, start, end in trace.tolist():
         name = workload.layers[int(index)].name
-        yield slice_(1 + int(unit), name, start, end, tile=int(tile))
-        if unit == 0:
+        yield slice_(FIRST_UNIT + int(unit), name, start, end, tile=int(tile))
+        if unit == pipeline.DMA_READ:
             arrived[int(index), int(tile)] = end
-        elif unit == 1:
+        elif unit == pipeline.ARRAY:
             came = arrived.pop((int(index), int(tile)), start)
-            yield slice_(5 + int(tile) % 2, name, min(came, start), end, tile=int(tile))
+            yield slice_(FIRST_HALF + int(tile) % 2, name, min(came, start), end, tile=int(tile))

@@ -12,9 +12,7 @@ import numba
 import numpy as np
 import pytest
 
-from sim import Accelerator
-from sim import closed_form as dataflow
-from sim.run import layer_rows, machine_row
+from sim import Accelerator, closed_form
 from sim.tiles import approximate
 from sim.workload import Workload, gemm, load
 
@@ -31,15 +29,15 @@ def best(function: Callable[[], object], repeats: int = 5) -> float:
 
 @pytest.mark.benchmark
 def test_closed_form_on_a_million_points() -> None:
-    layers = layer_rows(load("resnet18").mac_layers)
-    base = machine_row(Accelerator(), load("resnet18").mac_layers)
+    layers = closed_form.layer_rows(load("resnet18").mac_layers)
+    base = closed_form.machine_row(Accelerator(), load("resnet18").mac_layers)
     points = np.tile(base, (1_000_000 // 20, 1))
     rng = np.random.default_rng(0)
     points[:, 0], points[:, 1] = rng.integers(4, 257, len(points)), rng.integers(4, 257, len(points))
     bandwidths = np.full(len(points), 25.6)
-    out = np.empty((len(points), len(layers), len(dataflow.RESULT_FIELDS)), np.int64)
+    out = np.empty((len(points), len(layers), len(closed_form.RESULT_FIELDS)), np.int64)
     numba.set_num_threads(1)
-    seconds = best(lambda: [dataflow.evaluate(layers, points, bandwidths, out) for _ in range(20)], 1)
+    seconds = best(lambda: [closed_form.evaluate(layers, points, bandwidths, out) for _ in range(20)], 1)
     numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
     rate = 20 * len(points) * len(layers) / seconds
     print(

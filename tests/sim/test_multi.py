@@ -45,7 +45,9 @@ def test_shares_cover_the_layer() -> None:
     assert [(w.groups, w.in_c, w.out_h) for w in shares(depthwise, 4)] == [(3, 3, 8), (10, 10, 2)]
     batch = Layer("b", "conv", 4, 4, 3, 5, batch=7)
     assert shares(batch, 2)[0].batch == 4
-    assert sum(w.macs for w in divided(Workload("w", (CONV,)), Accelerator(arrays=4)).layers) * 4 >= CONV.macs
+    assert (
+        sum(w.macs for w in divided(Workload("w", (CONV,)), Accelerator(arrays=4))[0].layers) * 4 >= CONV.macs
+    )
 
 
 def test_macs_and_utilization_are_of_all_arrays() -> None:

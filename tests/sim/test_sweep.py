@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import signal
 import subprocess
@@ -21,7 +20,7 @@ from hypothesis import strategies as st
 from asq_sw.cli import main
 from asq_sw.errors import InputError
 from sim import simulate, sweep
-from sim.sweep import Sweep, best, pareto, run
+from sim.sweep import Sweep, pareto, run
 
 SMALL = Sweep(
     "small_cnn",
@@ -48,7 +47,6 @@ def test_rows_are_single_simulations(tmp_path: Path) -> None:
         assert row["dram_bytes"] == total["dram_read_bytes"] + total["dram_write_bytes"]
         for part in ("mac", "sram", "dram", "leakage"):
             assert row[f"{part}_uj"] == pytest.approx(1e-6 * total["energy_pj"][part])
-    assert best(table, "latency_s")["latency_s"] == min(table["latency_s"].to_pylist())
 
 
 @settings(max_examples=60, deadline=None)
@@ -194,9 +192,6 @@ def test_command_line_prints_the_front(tmp_path: Path, capsys: pytest.CaptureFix
         )
     assert stop.value.code == 0
     assert "Pareto front" in capsys.readouterr().out
-    manifest = tmp_path / "m.json"
-    sweep.write_manifest(SMALL, manifest)
-    assert json.loads(manifest.read_text())["points"] == 48
 
 
 def test_refined_front_is_fidelity_twos(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from asq_sw.cli import main
 from asq_sw.errors import InputError
 from asq_sw.interop.scalesim import ConvRow, GemmRow, read_config, read_topology
-from sim.scalesim.drop_in import report_files, simulate
+from sim.scalesim.drop_in import simulate
 from sim.workload import load
 
 DATA = places.DATA / "scalesim"
@@ -25,6 +25,11 @@ SHARED = places.SHARED / "topologies"
 HEADER = (
     "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,\n"
 )
+
+
+def report_files(folder: Path) -> list[Path]:
+    """The three reports that SCALE-Sim writes."""
+    return [folder / f"{name}_REPORT.csv" for name in ("COMPUTE", "BANDWIDTH", "DETAILED_ACCESS")]
 
 
 @pytest.mark.parametrize("index", range(len(REFERENCE["cases"])))

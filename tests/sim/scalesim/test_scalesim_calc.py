@@ -42,7 +42,6 @@ def test_closed_forms_are_the_replay(
     machine = ScaleSimConfig("run", rows, cols, *kb, flow, False, 10, 10, 10, 0, 10**7, 2 * 10**7)
     shape = _shape(layer, machine)
     sizes, user, bandwidths = _buffers(machine)
-    channels, width = (1, layer.k) if layer.kind == "gemm" else (layer.in_c, layer.kernel[1])
-    assert scalesim_calc.calculate(shape, sizes, bandwidths, channels, width) == scalesim_replay.replay(
+    assert scalesim_calc.calculate(shape, sizes, bandwidths) == scalesim_replay.replay(
         shape, sizes, user, bandwidths
     )

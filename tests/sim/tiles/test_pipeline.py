@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from hypothesis import strategies as st
 
 from asq_sw.errors import InputError
 from sim import Accelerator, simulate
-from sim.cost.asq import adapter_macs
 from sim.tiles import dram
 from sim.workload import Layer, Workload, gemm, load
 
@@ -132,30 +132,6 @@ def test_residual_add_reads_both_and_keeps_what_others_need() -> None:
     assert add.dram_read_bytes == 2 * 16 * 32 * 32 * 4 // 8
 
 
-def test_asq_by_hand() -> None:
-    """C = 16: 16 * 4 + 4 MACs, 16 cycles of division; the map is stored in 16 bits instead of 4."""
-    assert (adapter_macs(16), adapter_macs(4), adapter_macs(8)) == (68, 4, 18)
-    layers = (
-        Layer("a", "conv", 8, 8, 4, 16, (1, 1)),
-        Layer("b", "conv", 8, 8, 16, 16, (1, 1), sources=("a",)),
-    )
-    workload = Workload("w", layers)
-    off = simulate(workload, Accelerator(), fidelity=2)
-    producer = simulate(workload, Accelerator(asq="producer"), fidelity=2)
-    two = simulate(workload, Accelerator(asq="two-pass"), fidelity=2)
-    values = 8 * 8 * 16
-    assert off.layers[1].asq == {}
-    assert producer.layers[0].asq["macs"] == 0  # the network's input stays at 8 bits
-    assert producer.layers[1].asq["macs"] == 68
-    assert producer.layers[1].asq["cycles"] == 68 + 16
-    assert producer.layers[0].dram_write_bytes - off.layers[0].dram_write_bytes == values * 12 // 8
-    assert producer.layers[1].dram_read_bytes - off.layers[1].dram_read_bytes == values * 12 // 8
-    assert two.layers[1].asq["cycles"] == 68 + 16 + values // 32
-    assert two.layers[1].dram_read_bytes - off.layers[1].dram_read_bytes == values * 28 // 8
-    assert sum(two.layers[1].energy_pj.values()) > sum(producer.layers[1].energy_pj.values())
-    assert sum(producer.layers[1].energy_pj.values()) > sum(off.layers[1].energy_pj.values())
-
-
 @pytest.mark.parametrize("name", dram.PRESETS)
 def test_page_model_between_its_bounds(name: str) -> None:
     """A long run goes at peak bandwidth but for refresh; a single byte takes activate, read and its data."""
@@ -202,6 +178,18 @@ def test_bad_requests_are_named(tmp_path: Path) -> None:
         simulate("small_cnn", trace=tmp_path / "t.json")
     with pytest.raises(InputError, match="ddr4-2400"):
         simulate("small_cnn", Accelerator(dram="ddr9"), fidelity=2)
+
+
+def test_the_vector_unit_goes_over_a_map_as_often_as_the_layer_says() -> None:
+    """4096 values, 32 a cycle: 128 cycles; a second pass reads nothing from DRAM again."""
+    add = Layer("sum", "add", 8, 8, 64, 64, sources=("g",))
+    machine = Accelerator(dram_gb_per_s=1e9, dram_latency_ns=0)
+    once, twice = (
+        simulate(Workload("w", (gemm("g", 64, 64, 64), layer)), machine, fidelity=2).layers[1]
+        for layer in (add, replace(add, passes=2))
+    )
+    assert twice.total_cycles - once.total_cycles == 128
+    assert twice.dram_read_bytes == once.dram_read_bytes == 4096 * 4 // 8
 
 
 def test_fused_layers_move_only_what_others_made() -> None:

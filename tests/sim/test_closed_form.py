@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim import closed_form as dataflow
+from asq_sw.errors import InputError
+from hw.machine.dataflows import DATAFLOWS
+from sim import closed_form
 from sim.workload import Layer
 
 
@@ -24,9 +26,9 @@ def cost(
     bandwidth: float = 16.0,
 ) -> dict[str, int]:
     layers = np.array([[m, n, k, groups, m * k, n * k * groups, m * n * groups]])
-    machine = np.array([rows, cols, dataflow.CODES[flow], *bits, *buffers])
-    row = dataflow.evaluate_one(layers, machine, bandwidth)[0]
-    return dict(zip(dataflow.RESULT_FIELDS, row.tolist(), strict=True))
+    machine = np.array([rows, cols, DATAFLOWS[flow].code, *bits, *buffers])
+    row = closed_form.evaluate_one(layers, machine, bandwidth)[0]
+    return dict(zip(closed_form.RESULT_FIELDS, row.tolist(), strict=True))
 
 
 def counted(m: int, n: int, k: int, rows: int, cols: int, flow: str) -> dict[str, int]:
@@ -80,6 +82,9 @@ sizes = st.integers(1, 9)
 )
 def test_closed_form_is_the_count(m: int, n: int, k: int, rows: int, cols: int, flow: str) -> None:
     got, expected = cost(m, n, k, rows, cols, flow), counted(m, n, k, rows, cols, flow)
+    down, across = DATAFLOWS[flow].folds(m, n, k, rows, cols)
+    cycles = DATAFLOWS[flow].fold_cycles(m, n, k, rows, cols)
+    assert (down * across, down * across * cycles) == (expected["folds"], expected["compute_cycles"])
     assert got["folds"] == expected["folds"]
     assert got["compute_cycles"] == expected["compute_cycles"]
     assert got["mapped_pes"] == expected["mapped_pes"]
@@ -169,7 +174,18 @@ def test_many_machines_at_once_are_the_single_ones() -> None:
         + [rng.integers(16, 4096, 30) for _ in range(3)]
     )
     bandwidths = rng.uniform(0.5, 32, 30)
-    out = np.empty((30, 20, len(dataflow.RESULT_FIELDS)), np.int64)
-    dataflow.evaluate(layers, machines, bandwidths, out)
+    out = np.empty((30, 20, len(closed_form.RESULT_FIELDS)), np.int64)
+    closed_form.evaluate(layers, machines, bandwidths, out)
     for p in range(30):
-        np.testing.assert_array_equal(out[p], dataflow.evaluate_one(layers, machines[p], bandwidths[p]))
+        np.testing.assert_array_equal(out[p], closed_form.evaluate_one(layers, machines[p], bandwidths[p]))
+
+
+def test_a_code_without_a_dataflow_reaches_no_kernel() -> None:
+    layers = np.array([[4, 4, 4, 1, 16, 16, 16]])
+    machines = np.array([[8, 8, code, 4, 4, 24, 64, 64, 64] for code in (0, 3)])
+    out = np.zeros((2, 1, len(closed_form.RESULT_FIELDS)), np.int64)
+    with pytest.raises(InputError, match=r"dataflow code is 3, expected one of 0 \(ws\), 1 \(os\), 2 \(is\)"):
+        closed_form.evaluate(layers, machines, np.ones(2), out)
+    with pytest.raises(InputError, match="dataflow code is 3"):
+        closed_form.evaluate_one(layers, machines[1], 1.0)
+    assert not out.any()
