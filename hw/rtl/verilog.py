@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,19 +14,11 @@ from asq_sw.formats import WeightFormat, apot_fields
 from asq_sw.provenance import versions
 from hw.rtl.hierarchy import Modules
 from hw.rtl.identical import written_once
+from hw.rtl.yosys import run_yosys
 from hw.units.unit import UnitSpec
 
 if TYPE_CHECKING:
     from hw.units.tile import TileSpec
-
-# Yosys leaves the process when a command fails and writes its log to C's standard output: hence a process.
-_RUN_YOSYS = """
-import sys
-from pyosys import libyosys
-design = libyosys.Design()
-for command in sys.argv[1:]:
-    libyosys.Pass.call(design, command)
-"""
 
 # In a module with a `case`, Yosys makes a register to start `always @*` at time zero, named after its source.
 _START = re.compile(r"\\\$auto\$verilog_backend\.cc:\d+:dump_module\$\d+ ")
@@ -38,28 +28,6 @@ _MODULE = re.compile(r"^module .*?^endmodule\n", re.MULTILINE | re.DOTALL)
 _NET = re.compile(r"^  wire (?:signed )?(?:\[\d+:0\] )?(\w+);$", re.MULTILINE)
 _OPEN_PIN = re.compile(r"^    \.\w+\((\w+)\),?$", re.MULTILINE)
 _IDENTIFIER = re.compile(r"(?<![\\\w$'])[A-Za-z_]\w*")
-
-
-def run_yosys(commands: Sequence[str]) -> str:
-    """Run Yosys commands on one design, in a process of their own; gives the log.
-
-    Raises
-    ------
-    RuntimeError
-        If a command fails, with the end of the log.
-    """
-    with tempfile.TemporaryDirectory(prefix="asq-yosys-") as folder:  # ABC that fails leaves its files there
-        done = subprocess.run(
-            [sys.executable, "-c", _RUN_YOSYS, *commands],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=os.environ | {"TMPDIR": folder},
-        )
-    if done.returncode:
-        log = (done.stdout + done.stderr).strip().splitlines()
-        raise RuntimeError("Yosys failed: " + " | ".join(log[-3:]))
-    return done.stdout
 
 
 def to_rtlil(component: Any, name: str | None = None) -> str:

@@ -43,7 +43,7 @@ from hw.synth.libraries.library import Table
 from hw.synth.mapping.flow import TOP, synthesize
 from hw.synth.measure import default_clock_ns
 from hw.synth.netlists.netlist import ONE, ZERO, Instance, Netlist, to_verilog
-from hw.synth.netlists.wires import wire_load
+from hw.synth.netlists.wires import net_load, wire_load
 from hw.synth.power import Power, estimate, leakage_nw
 from hw.synth.timing import Timing, typical_slew
 from hw.units.unit import UnitSpec
@@ -329,7 +329,7 @@ class _Account:
         registers: NDArray[np.float64],
     ):
         self.netlist, self.activity, self.groups, self.rules = netlist, activity, groups, rules
-        self.load = netlist.load("fanout").mean(axis=1)
+        self.load = net_load(netlist, "fanout").mean(axis=1)
         self.slew = timing.slew.mean(axis=1)
         self.clock = set(netlist.ports[netlist.clock].nets) if netlist.clock else set()
         self.clock_slew = typical_slew(netlist.library)
@@ -655,7 +655,7 @@ def check(spec: UnitSpec, node: str) -> Check:
     first = _Account(netlist, timing, activity, groups, frozenset(), seen).internal()
     last = _Account(netlist, timing, activity, groups, frozenset({"late"}), seen).internal()
     half_square = 0.5 * library.voltage**2
-    load = netlist.load("fanout")
+    load = net_load(netlist, "fanout")
     toggles = propagated(netlist, activity, seen)[0]
     driven = [i.pins[pin] for i in netlist.instances for pin in i.cell.outputs if pin in i.pins]
     pins = (

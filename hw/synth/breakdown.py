@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hw.rtl.verilog import run_yosys, to_rtlil
+from hw.rtl.verilog import to_rtlil
+from hw.rtl.yosys import run_yosys
 from hw.synth.libraries.library import Library
 from hw.synth.mapping import flow
 from hw.synth.measure import default_clock_ns, synthesize_unit

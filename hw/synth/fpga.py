@@ -18,7 +18,8 @@ from typing import Any
 
 from asq_sw.errors import InputError
 from asq_sw.provenance import versions
-from hw.rtl.verilog import run_yosys, to_rtlil
+from hw.rtl.verilog import to_rtlil
+from hw.rtl.yosys import run_yosys
 from hw.synth.mapping import cache
 from hw.synth.mapping.flow import TOP
 from hw.synth.measure import tile_fields

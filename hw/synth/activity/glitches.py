@@ -23,6 +23,7 @@ from asq_sw.errors import InputError
 from hw.synth.activity.program import Program
 from hw.synth.activity.toggles import Kernel, ones
 from hw.synth.netlists.netlist import Netlist
+from hw.synth.netlists.wires import net_load
 from hw.synth.timing import Timing, typical_delay, typical_slew
 
 MODES = ("none", "unit", "library")
@@ -39,7 +40,7 @@ def output_delays(
     if mode not in ("unit", "library"):
         raise InputError(f"glitches is {mode!r}, expected one of {', '.join(MODES)}")
     library = netlist.library
-    load = netlist.load(wires).mean(axis=1)
+    load = net_load(netlist, wires).mean(axis=1)
     slew = timing.slew.mean(axis=1)
     clock_slew = typical_slew(library)
     tick = typical_delay(library) / TICKS_PER_DELAY

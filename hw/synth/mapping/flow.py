@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from asq_sw.provenance import versions
-from hw.rtl.verilog import run_yosys
+from hw.rtl.yosys import run_yosys
 from hw.synth.libraries.library import Library, to_liberty
 from hw.synth.mapping import cache, polarity
 from hw.synth.mapping.buffers import buffered

@@ -12,7 +12,8 @@ from rtl_runs import FORMATS
 
 from asq_sw.formats import GRIDS, WeightFormat
 from hw.rtl.hierarchy import Modules
-from hw.rtl.verilog import lint, rtlil_to_verilog, run_yosys, to_rtlil, to_verilog, unit_verilog
+from hw.rtl.verilog import lint, rtlil_to_verilog, to_rtlil, to_verilog, unit_verilog
+from hw.rtl.yosys import run_yosys
 from hw.units.unit import UnitSpec, variants
 
 

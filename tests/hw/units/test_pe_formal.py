@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from asq_sw.formats import WeightFormat
-from hw.rtl.verilog import run_yosys, unit_verilog
+from hw.rtl.verilog import unit_verilog
+from hw.rtl.yosys import run_yosys
 from hw.units.unit import UnitSpec, variants
 
 FORMATS = [
