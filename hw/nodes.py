@@ -57,7 +57,7 @@ NODES: dict[str, Node] = {
     )
 }
 """Node by name; figures stand in this order."""
-DEFAULT = "nangate45"
+DEFAULT_NODE = "nangate45"
 """The node where none is named."""
 
 

@@ -32,6 +32,7 @@ from asq_sw.console import run
 from asq_sw.errors import InputError
 from asq_sw.files import replacing
 from asq_sw.formats import WeightFormat
+from hw.nodes import NODES
 from hw.rtl.verilog import to_rtlil
 from hw.synth.activity.glitches import delayed
 from hw.synth.activity.operands import LANES, gaussian, stimulus
@@ -106,10 +107,10 @@ def originals() -> Path:
 @lru_cache(maxsize=3)
 def _texts(node: str) -> dict[str, str]:
     folder = originals()
-    paths = sorted(folder.glob(f"{node}*.lib.gz"))
+    paths = sorted(folder.glob(NODES[node].liberty))
     if not paths:
         raise InputError(
-            f"{folder}: has no Liberty file of {node}, expected {node}*.lib.gz ({ORIGINALS} names the folder)"
+            f"{folder}: has no Liberty file of {node}, expected {NODES[node].liberty} ({ORIGINALS} names the folder)"
         )
     return {path.name[:-3]: gzip.decompress(path.read_bytes()).decode() for path in paths}
 
@@ -773,7 +774,7 @@ def report(checks: Sequence[Check]) -> str:
 def main(output: Path) -> None:
     """Hold our energies against OpenSTA's on ten netlists of each node (about a minute and a half)."""
     with replacing(output) as temporary:  # first, so that a path that cannot be written is told at once
-        checks = [check(spec, node) for node in libraries.NODES for spec in UNITS]
+        checks = [check(spec, node) for node in NODES for spec in UNITS]
         temporary.write_text(report(checks))
     click.echo(f"{output}: {len(checks)} netlists")
 

@@ -14,12 +14,10 @@ point says how accurate its arithmetic is: the SQNR of Gaussian weights with the
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -28,11 +26,12 @@ import click
 
 from asq_sw.console import run
 from asq_sw.errors import InputError
-from asq_sw.files import write_text
 from asq_sw.formats import ActivationFormat, WeightFormat
 from asq_sw.provenance import versions
 from asq_sw.sqnr import sqnr
 from asq_sw.studies.trained_operands import read_layer
+from hw import carried
+from hw.nodes import NODES
 from hw.rtl.verilog import to_rtlil
 from hw.studies import space
 from hw.synth.activity.operands import Operands, gaussian, tile_stimulus
@@ -49,7 +48,6 @@ RECIPES = (
     "cells-brent-kung flow", "ripple flow", "cells-brent-kung delay-sized-1.2", "brent-kung delay-sized-1.2",
 )  # fmt: skip
 """Recipes that every column gets: with full-adder cells and without; ABC's scripts that win most often."""
-NODES = ("nangate45", "sky130hd", "asap7")
 
 PARTS = {"contenders": space.contenders, "fronts": space.fronts, "wide": space.wide}
 """Parts of the space by name (:mod:`hw.studies.space`)."""
@@ -149,39 +147,8 @@ def _one(task: _Task) -> dict[str, Any]:
     return measure_tile(tile, _cells(task.node, task.liberty), found, clock_ns=task.clock_ns)
 
 
-def table(trained: bool = False) -> dict[str, Any]:
-    """The measured tiles that the product carries: ``rows`` by :func:`key`.
-
-    ``trained``: with the operands of a trained layer (ResNet-20's layer2.1.conv1, :mod:`asq_sw.studies.trained_operands`).
-    """
-    name = "tiles_trained.json" if trained else "tiles.json"
-    found: dict[str, Any] = json.loads((files("hw") / "data" / name).read_text(encoding="utf-8"))
-    return found
-
-
-def fronts() -> dict[str, Any]:
-    """The rows at every clock that the product carries (part ``fronts``), as :func:`table`."""
-    path = files("hw") / "data" / "fronts.json"
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
-
-
-def _held(output: Path) -> dict[str, Any]:
-    """The rows of a search that was made before, if any."""
-    if not output.exists():
-        return {"rows": {}}
-    try:
-        held: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
-        held["rows"].keys()
-    except (ValueError, KeyError, AttributeError, TypeError, OSError) as error:
-        raise InputError(
-            f"{output}: holds no rows of a search ({error}), expected those or no file"
-        ) from error
-    return held
-
-
 @click.command(help="Measure broadcast tiles; run again after an interrupt, it goes on.")
-@click.option("--node", "nodes", multiple=True, type=click.Choice(NODES), help="By default all three.")
+@click.option("--node", "nodes", multiple=True, type=click.Choice(list(NODES)), help="By default all.")
 @click.option(
     "--part",
     "parts",
@@ -205,7 +172,7 @@ def main(
     nodes: tuple[str, ...], parts: tuple[str, ...], path: str | None, named: tuple[str, ...], liberty: tuple[str, ...],
     name: str, clock_ns: float | None, minutes: float | None, jobs: int, output: Path,
 ) -> None:  # fmt: skip
-    held = _held(output)
+    table = carried.read(output, "rows")
     if path is not None:
         load_operands(path, space.INT4, ActivationFormat(4))  # before the work begins
     known = {tile.name: tile for tile in points()}
@@ -229,10 +196,10 @@ def main(
                 for factor in space.CLOCKS if part == "fronts" else (1.0,):
                     place = key(tile, node, source, period * factor)
                     task = (place, _Task(tile, node, path, liberty, period * factor))
-                    if place not in held["rows"] and task not in tasks:
+                    if place not in table["rows"] and task not in tasks:
                         tasks.append(task)
-    click.echo(f"{len(tasks)} tiles to measure, {len(held['rows'])} measured before", err=True)
-    held |= {"made_by": "python -m hw.studies.search", "versions": versions(("amaranth", "pyosys"))}
+    click.echo(f"{len(tasks)} tiles to measure, {len(table['rows'])} measured before", err=True)
+    table |= {"made_by": "python -m hw.studies.search", "versions": versions(("amaranth", "pyosys"))}
     start, done = monotonic(), 0
     with ProcessPoolExecutor(jobs) as pool:
         waiting: dict[Future[dict[str, Any]], str] = {}
@@ -247,8 +214,8 @@ def main(
                 break
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                 place, row = waiting.pop(future), future.result()
-                held["rows"][place] = row
-                write_text(output, json.dumps(held, indent=1, sort_keys=True) + "\n")
+                table["rows"][place] = row
+                carried.write(output, table)
                 done += 1
                 spent = monotonic() - start
                 click.echo(

@@ -9,6 +9,7 @@ from typing import Any
 
 from asq_sw.errors import InputError
 from asq_sw.provenance import versions
+from hw.nodes import DEFAULT_NODE, NODES
 from hw.rtl.verilog import to_rtlil
 from hw.synth.activity.glitches import delayed
 from hw.synth.activity.operands import LANES, Operands, Stimulus, gaussian, stimulus
@@ -22,8 +23,6 @@ from hw.synth.timing import typical_slew
 from hw.units.tile import Column, TileSpec, meant
 from hw.units.unit import UnitSpec
 
-DEFAULT_CLOCK_NS = {"nangate45": 2.0, "sky130hd": 7.5, "asap7": 1.8}
-"""Clock period by node: 500 MHz at 45 nm, and as many gate delays (about 90 FO4) at the other nodes."""
 LARGE = 4000
 """Cells from which on a unit is simulated in fewer lanes: it averages over its own parts."""
 TILE_TRIES = 6
@@ -34,8 +33,8 @@ DEFAULT_CLOCK_SLEWS = 190
 
 def default_clock_ns(library: Library) -> float:
     """The clock period to meet where none is given."""
-    if library.node in DEFAULT_CLOCK_NS:
-        return DEFAULT_CLOCK_NS[library.node]
+    if library.node in NODES:
+        return NODES[library.node].clock_ns
     return float(f"{DEFAULT_CLOCK_SLEWS * typical_slew(library):.2g}")
 
 
@@ -189,7 +188,7 @@ def streamed(
 
 def measure(
     spec: UnitSpec | TileSpec,
-    library: Library | str = "nangate45",
+    library: Library | str = DEFAULT_NODE,
     clock_ns: float | None = None,
     operands: Operands | None = None,
     wires: str = "fanout",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
+from hw.nodes import DEFAULT_NODE
 from hw.synth.activity.operands import Operands
 from hw.synth.libraries.library import Library
 from hw.synth.measure import UnitCost, measure
@@ -19,7 +20,7 @@ class Task:
     """The arguments of one :func:`hw.synth.measure.measure`."""
 
     spec: UnitSpec | TileSpec
-    library: Library | str = "nangate45"
+    library: Library | str = DEFAULT_NODE
     clock_ns: float | None = None
     operands: Operands | None = None
     wires: str = "fanout"

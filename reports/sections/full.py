@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from hw.nodes import NODES
 from reports.sections import quick
 
 Row = Mapping[str, Any]
-NODES = ("nangate45", "sky130hd", "asap7")
 ASQ = ("off", "two-pass", "producer")
 
 

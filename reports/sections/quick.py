@@ -10,6 +10,7 @@ from typing import Any
 
 from asq_sw.formats import GRIDS, WeightFormat, legal
 from asq_sw.sqnr import DISTRIBUTIONS, sqnr
+from hw.nodes import DEFAULT_NODE
 
 NETWORKS = ("resnet18", "resnet20")
 BITS = (2, 3, 4, 8)
@@ -37,7 +38,7 @@ class QuickOptions:
     rows: int = 32
     cols: int = 32
     clock_mhz: float = 500.0
-    node: str = "nangate45"
+    node: str = DEFAULT_NODE
 
 
 def measured_units(options: QuickOptions, step: Step) -> list[dict[str, Any]]:

@@ -7,15 +7,15 @@ hold whole sums are compared. Areas count the adder that applies the weights' co
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from importlib.resources import files
 from statistics import median
 from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 
+from hw import carried as tables
+from hw.nodes import DEFAULT_NODE, NODES
 from hw.studies import space
 from hw.synth.libraries.library import load
 from hw.synth.mapping.polarity import full_adder
@@ -24,7 +24,6 @@ from reports.sections.accuracy import trained_with
 
 Row = Mapping[str, Any]
 Block = dict[str, Any]
-NODES = ("nangate45", "sky130hd", "asap7")
 ALL_CELLS = "asap7-all"
 """asap7 with the smallest drives (``xp``) that OpenROAD's flow does not use, and that node asap7 here leaves out.
 
@@ -52,18 +51,13 @@ def _order(rows: Iterable[Row]) -> list[dict[str, Any]]:
 
 
 def carried(trained: bool = False) -> list[dict[str, Any]]:
-    """The rows of :func:`hw.studies.search.table`, all at their node's default clock, by node, then area."""
-    from hw.studies.search import table
-
-    return _order(table(trained)["rows"].values())
+    """The rows of :func:`hw.carried.tiles`, all at their node's default clock, by node, then area."""
+    return _order(tables.tiles(trained).values())
 
 
 def fronts() -> list[dict[str, Any]]:
     """The rows at several clocks, by node, then area; none while they are not carried."""
-    path = files("hw") / "data" / "fronts.json"
-    if not path.is_file():
-        return []
-    return _order(json.loads(path.read_text(encoding="utf-8"))["rows"].values())
+    return _order(tables.fronts().values())
 
 
 @cache
@@ -353,7 +347,7 @@ def one_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 def _lines(rows: Sequence[Row], name: str, words: str, identifier: str) -> str:
     """Fronts of a figure against the clock period: a column per node, a row per width, a line per grid."""
-    nodes = [node for node in nodes_of(rows) if node in NODES] or [NODES[0]]
+    nodes = [node for node in nodes_of(rows) if node in NODES] or [DEFAULT_NODE]
     with plt.rc_context(STYLE | {"axes.grid.axis": "both"}):
         figure_, axes = plt.subplots(
             len(BITS), len(nodes), figsize=(3.3 * len(nodes), 2.7 * len(BITS)), squeeze=False
@@ -407,7 +401,7 @@ def error_points(rows: Sequence[Row]) -> list[dict[str, Any]]:
 def _errors(rows: Sequence[Row]) -> str:
     """Error against area, a panel per node."""
     points = error_points(rows)
-    nodes = [node for node in nodes_of(rows) if node in NODES] or [NODES[0]]
+    nodes = [node for node in nodes_of(rows) if node in NODES] or [DEFAULT_NODE]
     with plt.rc_context(STYLE | {"axes.grid.axis": "both"}):
         drawing, axes = plt.subplots(1, len(nodes), figsize=(3.6 * len(nodes), 3.4), squeeze=False)
         for axis, node in zip(axes[0], nodes, strict=True):

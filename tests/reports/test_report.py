@@ -15,7 +15,8 @@ import pytest
 from asq_sw.cli import main
 from asq_sw.errors import InputError
 from asq_sw.formats import WeightFormat
-from hw import costs
+from hw import carried, costs
+from hw.carried import unit_costs
 from hw.studies import space
 from hw.synth.mapping.kinds import KINDS
 from hw.units.tile import TileSpec
@@ -30,7 +31,7 @@ def carried_units(options: quick.QuickOptions, step: quick.Step) -> list[dict]:
     """Rows of the processing elements from the carried table, which tests/synth holds against the flow."""
     rows = []
     pairs = [(g, b) for b in quick.BITS for g in quick.GRIDS_COMPARED] + [("fp4", 4), ("apot", 4)]
-    table = json.loads(costs.TABLE.read_text())["units"]
+    table = unit_costs()["units"]
     for grid, bits in pairs:
         weight = WeightFormat(grid, bits)
         held = table[costs.key(UnitSpec("pe", weight, bits), options.node)]
@@ -427,11 +428,11 @@ def test_captions_of_tiles_are_short_and_hold_no_figures() -> None:
 
 
 def test_fronts_are_none_until_they_are_carried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiles, "files", lambda package: tmp_path)
+    monkeypatch.setattr(carried, "FRONTS", tmp_path / "absent.json")
     assert tiles.fronts() == []
-    (tmp_path / "data").mkdir()
     late, early = first(INT4, 80.0, node="asap7"), first(INT4, 90.0)
-    (tmp_path / "data" / "fronts.json").write_text(json.dumps({"rows": {"a": late, "b": early}}))
+    monkeypatch.setattr(carried, "FRONTS", tmp_path / "fronts.json")
+    carried.FRONTS.write_text(json.dumps({"rows": {"a": late, "b": early}}))
     assert tiles.fronts() == [early, late]
 
 

@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,10 @@ from numpy.typing import NDArray
 
 from asq_sw.errors import InputError
 from asq_sw.files import replacing
+from hw import nodes
 from hw.synth.libraries import boolean
 
 FORMAT = 2
-NODES = ("nangate45", "sky130hd", "asap7")
-FOLDER = Path(str(files("hw") / "data" / "libraries"))
 
 Floats = NDArray[np.float64]
 
@@ -388,16 +386,14 @@ def save(library: Library, path: str | Path) -> None:
 
 @lru_cache(maxsize=4)
 def load(node: str) -> Library:
-    """The table that the product carries for a node, one of :data:`NODES`.
+    """The table that the product carries for a node, one of :data:`hw.nodes.NODES`.
 
     Raises
     ------
     InputError
         For any other node.
     """
-    if node not in NODES:
-        raise InputError(f"node is {node!r}, expected one of {', '.join(NODES)}")
-    return from_json(json.loads(gzip.decompress((FOLDER / f"{node}.json.gz").read_bytes())))
+    return from_json(json.loads(gzip.decompress(nodes.node(node).library.read_bytes())))
 
 
 # -- Liberty, for Yosys and ABC ----------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from asq_sw.cli import cli, main
 from asq_sw.errors import InputError
 from asq_sw.formats import ActivationFormat, WeightFormat
 from hw import costs
+from hw.carried import unit_costs
+from hw.nodes import NODES
 from hw.rtl.verilog import to_rtlil
 from hw.studies.unit_costs import FIELDS, specs
 from hw.synth.activity import operands
@@ -365,16 +367,16 @@ def test_default_clocks():
 
 
 def test_table_holds_every_unit_and_is_read_without_measuring(monkeypatch):
-    table = costs.table()["units"]
-    for node in libraries.NODES:
+    table = unit_costs()["units"]
+    for node in NODES:
         assert {costs.key(spec, node) for spec in specs()} <= set(table)
     for record in table.values():
         assert set(FIELDS) == set(record)
         assert record["area_um2"] > 0
         assert record["energy_per_mac_fj"] > 0
-    digests = costs.table()["provenance"]["libraries"]
-    assert {node: digests[node]["table"] for node in libraries.NODES} == {
-        node: libraries.load(node).digest for node in libraries.NODES
+    digests = unit_costs()["provenance"]["libraries"]
+    assert {node: digests[node]["table"] for node in NODES} == {
+        node: libraries.load(node).digest for node in NODES
     }
 
     def never(*args):
@@ -388,7 +390,7 @@ def test_table_holds_every_unit_and_is_read_without_measuring(monkeypatch):
 
 def test_table_is_of_the_rtl_as_it_is_now():
     """After a change of the RTL: python -m hw.studies.unit_costs."""
-    table = costs.table()["units"]
+    table = unit_costs()["units"]
     stale = {
         spec.name for spec in specs() if table[costs.key(spec, "asap7")]["rtlil_hash"] != rtlil_hash(spec)
     }

@@ -36,7 +36,7 @@ def test_a_library_from_files_is_searched_under_a_name_of_its_own(tmp_path: Path
         (["--tile", "int4"], "no such tile"),
         (["--clock-ns", "3"], "--liberty"),
         (["--node", "asap7", "--liberty", __file__], "expected one of them"),
-        ([], "no rows of a search"),
+        ([], "has no 'rows'"),
     ],
 )
 def test_bad_input_to_the_search(arguments: list[str], message: str, tmp_path: Path) -> None:
