@@ -12,7 +12,7 @@ from asq_sw.errors import InputError
 from asq_sw.formats import WeightFormat
 from hw import carried
 from hw.nodes import DEFAULT_NODE
-from hw.units.unit import UnitSpec
+from hw.units.spec import UnitSpec
 
 
 @dataclass(frozen=True)
@@ -164,8 +164,8 @@ def energy_by_zeros(weight: WeightFormat, abits: int, node: str = DEFAULT_NODE) 
     Measured now on the weight-stationary element's netlist (about a second, its netlist is kept): what zeros save
     without a gate, because what does not change does not switch.
     """
-    from hw.synth.activity.operands import with_zeros
     from hw.synth.measure import measure
+    from hw.units.operands import with_zeros
 
     spec = UnitSpec("pe", weight, abits)
     return tuple(

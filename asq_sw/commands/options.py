@@ -12,8 +12,8 @@ import click
 from asq_sw.formats import ENCODINGS, GRIDS, WeightFormat
 
 if TYPE_CHECKING:
+    from hw.units.spec import UnitSpec
     from hw.units.tile import TileSpec
-    from hw.units.unit import UnitSpec
 
 
 class _Numbers(click.ParamType):

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from hw.synth.fpga import FpgaCost
     from hw.synth.libraries.library import Library
     from hw.synth.measure import UnitCost
+    from hw.units.spec import UnitSpec
     from hw.units.tile import TileSpec
-    from hw.units.unit import UnitSpec
 
 NODES = ("nangate45", "sky130hd", "asap7")
 
@@ -110,7 +110,7 @@ def command(
     if sweep and (clock_ns or parts or netlist):
         raise click.UsageError("--sweep is given with --clock-ns, --parts or --netlist, expected it alone")
     periods = _periods(sweep) if sweep else [clock_ns]
-    from hw.units.unit import UnitSpec
+    from hw.units.spec import UnitSpec
 
     plain = UnitSpec(
         unit,
@@ -133,10 +133,10 @@ def command(
                 routed = measure_fpga(spec, fpga, multipliers=not no_multipliers)
                 record, table = routed.to_json(), lambda: _fpga_table(routed)
             else:
-                from hw.synth.activity.operands import from_files
                 from hw.synth.libraries import library as libraries
                 from hw.synth.measure import read_liberty
                 from hw.synth.parallel import Task, measure_all
+                from hw.units.operands import from_files
 
                 library = read_liberty(liberty) if liberty else libraries.load(node or NODES[0])
                 operands = None

@@ -71,7 +71,7 @@ def command(
 ) -> None:
     from asq_sw.files import write_text
     from hw.rtl.verilog import unit_verilog
-    from hw.units.unit import SHAPED_UNITS, UnitSpec
+    from hw.units.spec import SHAPED_UNITS, UnitSpec
 
     side = ARRAY_SIDE if unit in SHAPED_UNITS else 1
     plain = UnitSpec(

@@ -8,17 +8,13 @@ import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from asq_sw.formats import WeightFormat, apot_fields
 from asq_sw.provenance import versions
 from hw.rtl.hierarchy import Modules
 from hw.rtl.identical import written_once
 from hw.rtl.yosys import run_yosys
-from hw.units.unit import UnitSpec
-
-if TYPE_CHECKING:
-    from hw.units.tile import TileSpec
+from hw.units.unit import Unit
 
 # In a module with a `case`, Yosys makes a register to start `always @*` at time zero, named after its source.
 _START = re.compile(r"\\\$auto\$verilog_backend\.cc:\d+:dump_module\$\d+ ")
@@ -104,94 +100,16 @@ def _name_open_outputs(module: re.Match[str]) -> str:
     )
 
 
-def definition(weight: WeightFormat) -> list[str]:
-    """The integer product of a grid in words, a line each, for the head of a file."""
-    if weight.grid == "apot":
-        terms = [
-            f"m[{low + bits - 1}:{low}] picks {{0, {', '.join(map(str, powers))}}}"
-            for low, bits, powers in apot_fields(weight.magnitude_bits)
-        ]
-        lines = ["code = {sign, m}; product = a * the sum of powers, negated if sign:", "; ".join(terms)]
-    elif weight.encoding == "twos-complement":
-        lines = ["code is two's complement; product = a * code"]
-    elif weight.encoding == "index":
-        lines = [f"product = a * {{{', '.join(str(weight.integer(c)) for c in range(16))}}}[code]"]
-    elif weight.rounds and weight.consecutive and weight.anchor == weight.exponents[-1]:
-        lines = [
-            "code = {sign, m}; product = (m even ? a << F : R[a]) << (m >> 1), negated if sign,",
-            f"with F = {weight.frac_bits} and R[a] = round(a * sqrt(2) * 2**F); 0 if m > {weight.anchor}",
-        ]
-    elif weight.rounds:
-        lines = ["code = {sign, m}; product = the magnitude of field m, negated if sign, with"]
-        words = {
-            "a": f"a << {weight.frac_bits}",
-            "sqrt(2) a": f"R[a] = round(a * sqrt(2) * 2**{weight.frac_bits + weight.guard_bits})",
-            "a / sqrt(2)": f"H[a] = round(a * sqrt(2) * 2**{weight.frac_bits - 1})",
-        }
-        symbols = {"a": f"a<<{weight.frac_bits}", "sqrt(2) a": "R[a]", "a / sqrt(2)": "H[a]"}
-        lines += [words[line] for line in weight.lines[1:]]
-        fields = ["0" if t is None else f"{symbols[weight.lines[t.line]]}<<{t.shift}" for t in weight.terms]
-        lines.append("; ".join(f"m = {m}: {text}" for m, text in enumerate(fields)))
-    elif weight.shift_and_lut and weight.record.kind == "powers":
-        lines = [
-            f"code = {{sign, m}}; product = a << m, negated if sign; 0 if m > {max(t.shift for t in weight.terms if t)}"
-        ]
-    else:
-        whole = ", ".join(str(weight.integer(m)) for m in range(1 << weight.magnitude_bits))
-        lines = [f"code = {{sign, m}}; product = a * {{{whole}}}[m], negated if sign"]
-    return [*lines, f"activation * level = product * {weight.product_scale!r}"]
-
-
-def header(spec: UnitSpec | TileSpec) -> str:
-    """The comment at the head of a unit's Verilog: product, options, and what it computes."""
-    from hw.units.tile import TileSpec, meant
-
-    spec = meant(spec)
+def header(unit: Unit) -> str:
+    """The comment at the head of a unit's Verilog: name, options, tools, then what the unit says of itself."""
     tools = ", ".join(f"{name} {version}" for name, version in versions(("amaranth", "pyosys")).items())
-    activation = f"{'signed' if spec.signed_activations else 'unsigned'}, {spec.abits} bits"
-    lines = [
-        spec.name,
-        f"asq verilog {spec.options}",
-        f"made by {tools}",
-        "",
-        f"a: activation, {activation}",
-        f"w: weight code, grid {spec.weight.grid}, {spec.weight.storage_bits} bits stored",
-        *definition(spec.weight),
-    ]
-    if isinstance(spec, TileSpec):
-        from hw.units.contract import comments
-
-        lines += [f"partial sums hold {spec.terms} products in {spec.sum_bits} bits", *comments(spec)]
-    elif spec.unit != "multiplier":
-        lines += [f"partial sums hold {spec.terms} products in {spec.psum_bits} bits", *spec_timing(spec)]
+    lines = [unit.name, f"asq verilog {unit.options}", f"made by {tools}", "", *unit.header()]
     return "".join(f"// {line}".rstrip() + "\n" for line in lines)
 
 
-def spec_timing(spec: UnitSpec) -> list[str]:
-    """When what happens, a line each; the components' docstrings say it in full."""
-    if spec.unit == "pe" and spec.dataflow == "ws":
-        return ["each clk: a_out <= a_in; psum_out <= psum_in + a_in * w_out; if (load) w_out <= w_in"]
-    if spec.unit == "pe":
-        return ["each clk: a_out <= a_in; w_out <= w_in; sum_out <= drain ? sum_in : sum_out + a_in * w_in"]
-    if spec.unit != "array":
-        return []
-    rows, cols = spec.rows, spec.cols
-    if spec.dataflow == "ws":
-        entry, leave = ("t", f"t + {rows + cols - 1}") if spec.skew else ("t + r", f"t + {rows} + c")
-        return [
-            f"load for {rows} cycles, the last row's weights first; then, counting cycles from 0,",
-            f"element r of vector t is at a__r in cycle {entry}; its sum is at psum__c in cycle {leave}",
-        ]
-    entry = "k" if spec.skew else "k + r (a__r) or k + c (w__c)"
-    return [
-        f"drain for {rows} cycles to clear; then, counting cycles from 0, term k enters in cycle {entry};",
-        f"K terms take K + {rows + cols - 2} cycles; then drain: sum__c is row {rows - 1}, the next the row above",
-    ]
-
-
-def unit_verilog(spec: UnitSpec | TileSpec) -> str:
+def unit_verilog(unit: Unit) -> str:
     """The Verilog file of a unit, with its header."""
-    return header(spec) + "\n" + to_verilog(spec.build(), spec.name)
+    return header(unit) + "\n" + to_verilog(unit.build(), unit.name)
 
 
 def lint(path: str | Path) -> list[str]:

@@ -14,7 +14,7 @@ from asq_sw.files import write_text
 from asq_sw.formats import WeightFormat
 from hw.studies.space import CONTENDERS
 from hw.synth.fpga import TARGETS, FpgaCost, measure_fpga
-from hw.units.unit import UnitSpec
+from hw.units.spec import UnitSpec
 from hw.units.variants import names
 
 SIDE = 8

@@ -35,7 +35,6 @@ from asq_sw.formats import WeightFormat
 from hw.nodes import NODES
 from hw.rtl.verilog import to_rtlil
 from hw.synth.activity.glitches import delayed
-from hw.synth.activity.operands import LANES, gaussian, stimulus
 from hw.synth.activity.program import compile_netlist
 from hw.synth.activity.toggles import Activity, simulate
 from hw.synth.libraries import boolean, liberty
@@ -47,7 +46,8 @@ from hw.synth.netlists.netlist import ONE, ZERO, Instance, Netlist, to_verilog
 from hw.synth.netlists.wires import net_load, wire_load
 from hw.synth.power import Power, estimate, leakage_nw
 from hw.synth.timing import Timing, typical_slew
-from hw.units.unit import UnitSpec
+from hw.units.operands import LANES, gaussian, stimulus
+from hw.units.spec import UnitSpec
 
 ORIGINALS = "ASQ_LIBERTY"
 """Environment variable that names the folder of the original Liberty files, which are not carried; else ``liberty``."""

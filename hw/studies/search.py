@@ -34,13 +34,13 @@ from hw import carried
 from hw.nodes import NODES
 from hw.rtl.verilog import to_rtlil
 from hw.studies import space
-from hw.synth.activity.operands import Operands, gaussian, tile_stimulus
 from hw.synth.libraries import library as libraries
 from hw.synth.libraries.liberty import read as read_liberty
 from hw.synth.mapping.flow import TOP
 from hw.synth.mapping.kinds import area_by_kind
 from hw.synth.measure import _figure, default_clock_ns, lanes_for, streamed, synthesize_tile
 from hw.synth.netlists.netlist import Netlist
+from hw.units.operands import Operands, gaussian, tile_stimulus
 from hw.units.tile import TileSpec
 
 RECIPES = (

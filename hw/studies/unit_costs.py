@@ -21,7 +21,7 @@ from hw.carried import UNIT_COSTS
 from hw.nodes import NODES
 from hw.synth.libraries.library import load
 from hw.synth.parallel import Task, measure_all
-from hw.units.unit import UnitSpec
+from hw.units.spec import UnitSpec
 
 FIELDS = (
     "unit",

@@ -18,8 +18,8 @@ from hw.rtl.yosys import run_yosys
 from hw.synth.libraries.library import Library
 from hw.synth.mapping import flow
 from hw.synth.measure import default_clock_ns, synthesize_unit
+from hw.units.spec import UnitSpec
 from hw.units.tile import TileSpec
-from hw.units.unit import UnitSpec
 
 # By the type of a word-level cell, else by the name of the signal that it drives (first match).
 _BY_TYPE = {

@@ -23,8 +23,8 @@ from hw.rtl.yosys import run_yosys
 from hw.synth.mapping import cache
 from hw.synth.mapping.flow import TOP
 from hw.synth.measure import tile_fields
+from hw.units.spec import UnitSpec
 from hw.units.tile import TileSpec, meant
-from hw.units.unit import UnitSpec
 
 
 @dataclass(frozen=True)

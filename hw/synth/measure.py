@@ -12,7 +12,6 @@ from asq_sw.provenance import versions
 from hw.nodes import DEFAULT_NODE, NODES
 from hw.rtl.verilog import to_rtlil
 from hw.synth.activity.glitches import delayed
-from hw.synth.activity.operands import LANES, Operands, Stimulus, gaussian, stimulus
 from hw.synth.activity.program import compile_netlist
 from hw.synth.activity.toggles import LANES_PER_WORD, simulate
 from hw.synth.libraries import library as libraries
@@ -20,8 +19,9 @@ from hw.synth.libraries.library import Library
 from hw.synth.mapping.flow import TOP, Mapped, synthesize
 from hw.synth.power import Power, estimate, leakage_nw
 from hw.synth.timing import typical_slew
+from hw.units.operands import LANES, Operands, Stimulus, gaussian, stimulus
+from hw.units.spec import UnitSpec
 from hw.units.tile import Column, TileSpec, meant
-from hw.units.unit import UnitSpec
 
 LARGE = 4000
 """Cells from which on a unit is simulated in fewer lanes: it averages over its own parts."""
@@ -205,7 +205,7 @@ def measure(
     clock_ns : float, optional
         Clock period to meet; by default :func:`default_clock_ns`.
     operands : Operands, optional
-        What it multiplies; by default :func:`hw.synth.activity.operands.gaussian`.
+        What it multiplies; by default :func:`hw.units.operands.gaussian`.
     wires : str
         Wire model (:mod:`hw.synth.netlists.wires`).
     glitches : str

@@ -8,11 +8,11 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 from hw.nodes import DEFAULT_NODE
-from hw.synth.activity.operands import Operands
 from hw.synth.libraries.library import Library
 from hw.synth.measure import UnitCost, measure
+from hw.units.operands import Operands
+from hw.units.spec import UnitSpec
 from hw.units.tile import TileSpec
-from hw.units.unit import UnitSpec
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,7 +54,7 @@ def measured_units(options: QuickOptions, step: Step) -> list[dict[str, Any]]:
 
 def _measured(grid: str, bits: int, node: str) -> dict[str, Any]:
     from hw.synth.measure import measure
-    from hw.units.unit import UnitSpec
+    from hw.units.spec import UnitSpec
 
     weight = WeightFormat(grid, bits)
     cost = measure(UnitSpec("pe", weight, bits), node).to_json()

@@ -17,14 +17,14 @@ import pytest
 from asq_sw.formats import WeightFormat
 from hw.rtl.verilog import to_rtlil
 from hw.synth.activity import glitches
-from hw.synth.activity.operands import gaussian, stimulus
 from hw.synth.activity.program import compile_netlist
 from hw.synth.activity.toggles import simulate
 from hw.synth.libraries.library import load
 from hw.synth.mapping.flow import synthesize
 from hw.synth.netlists.netlist import to_verilog
 from hw.synth.timing import analyze
-from hw.units.unit import UnitSpec
+from hw.units.operands import gaussian, stimulus
+from hw.units.spec import UnitSpec
 
 pytestmark = pytest.mark.benchmark
 

@@ -24,8 +24,8 @@ from asq_sw.cli import main
 from asq_sw.formats import GRID_RECORDS, GRIDS, WeightFormat
 from hw.rtl.hierarchy import Modules
 from hw.rtl.verilog import rtlil_to_verilog, to_rtlil
+from hw.units.spec import UnitSpec, variants
 from hw.units.tile import TileSpec
-from hw.units.unit import UnitSpec, variants
 from hw.units.variants import names
 
 Figures = dict[str, Any]

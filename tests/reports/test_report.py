@@ -19,8 +19,8 @@ from hw import carried, costs
 from hw.carried import unit_costs
 from hw.studies import space
 from hw.synth.mapping.kinds import KINDS
+from hw.units.spec import UnitSpec
 from hw.units.tile import TileSpec
-from hw.units.unit import UnitSpec
 from reports.collect import build
 from reports.page import render
 from reports.sections import accuracy, quick, tiles, width

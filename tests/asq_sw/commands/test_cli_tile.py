@@ -20,8 +20,8 @@ from hw.rtl import verilog as emit
 from hw.rtl.adders import TREES
 from hw.studies import search
 from hw.units import contract
+from hw.units.spec import UnitSpec
 from hw.units.tile import CHOICES, STAGES, TileSpec
-from hw.units.unit import UnitSpec
 
 POST = WeightFormat("post", 4, 0)
 

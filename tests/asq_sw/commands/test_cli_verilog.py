@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from asq_sw.commands.verilog import command
 from asq_sw.formats import WeightFormat
 from hw.rtl.verilog import lint, unit_verilog
+from hw.units.spec import UnitSpec
 from hw.units.tile import TileSpec
-from hw.units.unit import UnitSpec
 
 
 def asq(*args: str) -> subprocess.CompletedProcess[str]:

@@ -15,9 +15,9 @@ from hw.carried import tiles as carried_tiles
 from hw.nodes import NODES
 from hw.studies.search import key, load_operands, measure_tile, points
 from hw.studies.space import INT4, POST4
-from hw.synth.activity.operands import gaussian, tile_stimulus
 from hw.synth.libraries import library as libraries
 from hw.synth.measure import default_clock_ns
+from hw.units.operands import gaussian, tile_stimulus
 from hw.units.tile import TileSpec
 
 

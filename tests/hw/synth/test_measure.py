@@ -15,13 +15,13 @@ from hw.carried import unit_costs
 from hw.nodes import NODES
 from hw.rtl.verilog import to_rtlil
 from hw.studies.unit_costs import FIELDS, specs
-from hw.synth.activity import operands
 from hw.synth.activity.program import compile_netlist
 from hw.synth.activity.toggles import simulate
 from hw.synth.libraries import library as libraries
 from hw.synth.mapping import cache
 from hw.synth.measure import default_clock_ns, measure, pareto, rtlil_hash, synthesize_unit
-from hw.units.unit import UnitSpec
+from hw.units import operands
+from hw.units.spec import UnitSpec
 
 INTERFACE = [
     "unit",

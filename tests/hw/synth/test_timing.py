@@ -16,7 +16,7 @@ from hw.synth.mapping.flow import synthesize
 from hw.synth.netlists.netlist import to_verilog
 from hw.synth.netlists.wires import net_load
 from hw.synth.timing import analyze, typical_slew
-from hw.units.unit import UnitSpec
+from hw.units.spec import UnitSpec
 
 SHARED = places.SHARED / "liberty"
 

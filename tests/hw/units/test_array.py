@@ -11,7 +11,7 @@ from rtl_runs import amaranth_mismatches, array_run
 from asq_sw.errors import InputError
 from asq_sw.formats import GRID_RECORDS, GRIDS, WeightFormat
 from hw import OutputStationaryArray, ProcessingElement, SystolicArray
-from hw.units.unit import UnitSpec, variants
+from hw.units.spec import UnitSpec, variants
 
 
 @pytest.mark.parametrize("dataflow", ["ws", "os"])

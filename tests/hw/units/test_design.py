@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from asq_sw.errors import InputError
 from asq_sw.formats import GRID_RECORDS, GRIDS, WeightFormat
-from hw.units.unit import REGISTRY, UNITS, VARIANTS, UnitSpec, variants
+from hw.units.spec import REGISTRY, UNITS, VARIANTS, UnitSpec, variants
 
 POST = WeightFormat("post")
 

@@ -9,7 +9,7 @@ from rtl_runs import FORMATS, amaranth_mismatches, multiplier_run
 from asq_sw.errors import InputError
 from asq_sw.formats import WeightFormat
 from hw import ApotMultiplier, Fp4Multiplier, IntMultiplier, PostMultiplier, PotMultiplier
-from hw.units.unit import UnitSpec, variants
+from hw.units.spec import UnitSpec, variants
 
 SMALL = [(grid, bits) for grid, bits in FORMATS if bits <= 4]
 

@@ -9,7 +9,7 @@ import pytest
 from asq_sw.formats import WeightFormat
 from hw.rtl.verilog import unit_verilog
 from hw.rtl.yosys import run_yosys
-from hw.units.unit import UnitSpec, variants
+from hw.units.spec import UnitSpec, variants
 
 FORMATS = [
     ("post", 4, 4),

@@ -12,11 +12,11 @@ from tile_model import CYCLES, expected, inputs_of
 
 from asq_sw.formats import WeightFormat
 from hw.rtl.verilog import lint, rtlil_to_verilog, to_rtlil
-from hw.synth.activity.operands import gaussian, tile_stimulus
 from hw.synth.activity.program import compile_netlist
 from hw.synth.activity.toggles import simulate
 from hw.synth.libraries import library as libraries
 from hw.synth.mapping.flow import TOP, synthesize
+from hw.units.operands import gaussian, tile_stimulus
 from hw.units.tile import TileSpec
 
 OPTIONS: tuple[dict[str, Any], ...] = (

@@ -11,7 +11,7 @@ import pytest
 from rtl_runs import FORMATS, array_run, multiplier_run, verilator_mismatches
 
 from asq_sw.formats import GRIDS, WeightFormat, legal
-from hw.units.unit import UnitSpec, variants
+from hw.units.spec import UnitSpec, variants
 
 
 def test_multipliers_and_arrays(tmp_path: Path) -> None:

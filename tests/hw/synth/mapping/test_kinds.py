@@ -8,7 +8,7 @@ from hw.rtl.verilog import to_rtlil
 from hw.synth.libraries import library as libraries
 from hw.synth.mapping.flow import synthesize
 from hw.synth.mapping.kinds import KINDS, area_by_kind, kind
-from hw.units.unit import UnitSpec
+from hw.units.spec import UnitSpec
 
 NAMED = {
     "full adders": ("FA_X1", "sky130_fd_sc_hd__fa_1", "FAx1_ASAP7_75t_R"),
