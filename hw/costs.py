@@ -167,8 +167,8 @@ def energy_by_zeros(weight: WeightFormat, abits: int, node: str = DEFAULT_NODE) 
     from hw.synth.measure import measure
     from hw.units.operands import with_zeros
 
-    spec = UnitSpec("pe", weight, abits)
+    spec = UnitSpec("pe", weight, abits)  # one MAC a cycle
     return tuple(
-        measure(spec, node, operands=with_zeros(weight, spec.activation, share)).energy_per_mac_fj
+        measure(spec, node, operands=with_zeros(weight, spec.activation, share)).energy_per_cycle_fj
         for share in ZERO_SHARES
     )

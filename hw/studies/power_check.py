@@ -46,7 +46,6 @@ from hw.synth.netlists.netlist import ONE, ZERO, Instance, Netlist, to_verilog
 from hw.synth.netlists.wires import net_load, wire_load
 from hw.synth.power import Power, estimate, leakage_nw
 from hw.synth.timing import Timing, typical_slew
-from hw.units.operands import LANES, gaussian, stimulus
 from hw.units.spec import UnitSpec
 
 ORIGINALS = "ASQ_LIBERTY"
@@ -631,7 +630,7 @@ def check(spec: UnitSpec, node: str) -> Check:
     clock = default_clock_ns(library)
     mapped = synthesize(to_rtlil(spec.build(), TOP), library, clock, only=(RECIPE,))
     netlist, timing = mapped.netlist, mapped.timing
-    given = stimulus(spec, gaussian(spec.weight, spec.activation, 0), LANES, 0)
+    given = spec.stimulus()
     program = compile_netlist(netlist, apart=True)
     activity = simulate(program, given.inputs, given.counting, kernel=delayed(program, timing))
     ours = estimate(netlist, timing, activity, clock)

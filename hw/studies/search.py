@@ -38,9 +38,9 @@ from hw.synth.libraries import library as libraries
 from hw.synth.libraries.liberty import read as read_liberty
 from hw.synth.mapping.flow import TOP
 from hw.synth.mapping.kinds import area_by_kind
-from hw.synth.measure import _figure, default_clock_ns, lanes_for, streamed, synthesize_tile
+from hw.synth.measure import default_clock_ns, lanes_for, power, significant, synthesize_unit
 from hw.synth.netlists.netlist import Netlist
-from hw.units.operands import Operands, gaussian, tile_stimulus
+from hw.units.operands import Operands, gaussian
 from hw.units.tile import TileSpec
 
 RECIPES = (
@@ -48,6 +48,12 @@ RECIPES = (
     "cells-brent-kung flow", "ripple flow", "cells-brent-kung delay-sized-1.2", "brent-kung delay-sized-1.2",
 )  # fmt: skip
 """Recipes that every column gets: with full-adder cells and without; ABC's scripts that win most often."""
+
+RECORD = (
+    "grid", "wbits", "abits", "frac_bits", "variant", "rows", "cols", "tree", "share", "registers", "edge_registers",
+    "carry_save", "stage", "order", "sum_bits",
+)  # fmt: skip
+"""What a row says of its tile, of :meth:`hw.units.tile.TileSpec.record`."""
 
 PARTS = {"contenders": space.contenders, "fronts": space.fronts, "wide": space.wide}
 """Parts of the space by name (:mod:`hw.studies.space`)."""
@@ -90,27 +96,22 @@ def measure_tile(
 ) -> dict[str, Any]:
     """One row: area, delay, energy and accuracy of a tile, by default at its node's default clock."""
     clock = default_clock_ns(cells) if clock_ns is None else clock_ns
-    mapped = synthesize_tile(tile, cells, clock, wires, RECIPES)
+    mapped = synthesize_unit(tile, cells, clock, wires, RECIPES)
     lanes = lanes_for(mapped)
-    used = streamed(mapped, tile_stimulus(tile, operands, lanes), clock, wires)
-    held = used
+    streaming = power(mapped, tile.stimulus(lanes, operands=operands), clock, wires)
+    stationary = streaming
     if not tile.registers:
-        held = streamed(mapped, tile_stimulus(tile, operands, lanes, held=True), clock, wires)
-    netlist, macs = mapped.netlist, tile.macs
+        stationary = power(mapped, tile.stimulus(lanes, operands=operands, stationary=True), clock, wires)
+    netlist, macs, record = mapped.netlist, tile.macs, tile.record()
     return {
-        "node": cells.node, "grid": tile.weight.grid, "wbits": tile.weight.bits, "abits": tile.abits,
-        "frac_bits": tile.weight.frac_bits if tile.weight.takes_frac_bits else None,
-        "format": tile.weight.name,
-        "variant": tile.variant, "rows": tile.rows, "cols": tile.cols, "tree": tile.tree, "share": tile.share,
-        "registers": tile.registers, "edge_registers": tile.edge_registers, "carry_save": tile.carry_save,
-        "stage": tile.stage, "order": list(tile.order), "sum_bits": tile.sum_bits, "clock_ns": clock,
-        "area_per_mac_um2": _figure(netlist.area / macs),
-        "logic_per_mac_um2": _figure((netlist.area - netlist.area_sequential) / macs),
-        "delay_ns": _figure(mapped.timing.delay_ns), "slack_ns": _figure(clock - mapped.timing.delay_ns),
-        "energy_per_mac_fj": _figure(used.total_fj / macs),
-        "energy_held_per_mac_fj": _figure(held.total_fj / macs), "activity": _figure(used.activity),
-        "leakage_per_mac_nw": _figure(used.leakage_nw / macs),
-        "sqnr_db": _figure(sqnr(tile.weight, abits=tile.abits).db),
+        "node": cells.node, **{name: record[name] for name in RECORD}, "format": tile.weight.name, "clock_ns": clock,
+        "area_per_mac_um2": significant(netlist.area / macs),
+        "logic_per_mac_um2": significant((netlist.area - netlist.area_sequential) / macs),
+        "delay_ns": significant(mapped.timing.delay_ns), "slack_ns": significant(clock - mapped.timing.delay_ns),
+        "energy_per_mac_fj": significant(streaming.total_fj / macs),
+        "energy_held_per_mac_fj": significant(stationary.total_fj / macs), "activity": significant(streaming.activity),
+        "leakage_per_mac_nw": significant(streaming.leakage_nw / macs),
+        "sqnr_db": significant(sqnr(tile.weight, abits=tile.abits).db),
         "operands": operands.source, "recipe": mapped.recipe, "cells": len(netlist.instances),
         "area_by_kind_um2": parts(netlist, macs),
     }  # fmt: skip
@@ -118,7 +119,7 @@ def measure_tile(
 
 def parts(netlist: Netlist, macs: int) -> dict[str, float]:
     """Area per MAC by kind of cell, um^2."""
-    return {name: _figure(area / macs) for name, area in area_by_kind(netlist).items()}
+    return {name: significant(area / macs) for name, area in area_by_kind(netlist).items()}
 
 
 @dataclass(frozen=True)
@@ -139,12 +140,12 @@ def _cells(node: str, liberty: tuple[str, ...]) -> libraries.Library:
 
 def _one(task: _Task) -> dict[str, Any]:
     tile, path = task.tile, task.path
-    found = (
+    operands = (
         gaussian(tile.weight, tile.activation)
         if path is None
         else load_operands(path, tile.weight, tile.activation)
     )
-    return measure_tile(tile, _cells(task.node, task.liberty), found, clock_ns=task.clock_ns)
+    return measure_tile(tile, _cells(task.node, task.liberty), operands, clock_ns=task.clock_ns)
 
 
 @click.command(help="Measure broadcast tiles; run again after an interrupt, it goes on.")

@@ -22,6 +22,7 @@ from hw.studies import search
 from hw.units import contract
 from hw.units.spec import UnitSpec
 from hw.units.tile import CHOICES, STAGES, TileSpec
+from hw.units.unit import UNITS
 
 POST = WeightFormat("post", 4, 0)
 

