@@ -118,7 +118,7 @@ def tile_cost(weight: WeightFormat, abits: int, node: str = DEFAULT_NODE) -> Uni
     InputError
         If no tile of the format is carried.
     """
-    fraction = weight.frac_bits if weight.grid.startswith("post") else None
+    fraction = weight.frac_bits if weight.takes_frac_bits else None
     rows = [
         row for row in carried.tiles().values()
         if row["registers"] and (row["rows"], row["cols"]) == (TILE_SIDE, TILE_SIDE)

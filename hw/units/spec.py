@@ -248,8 +248,8 @@ class UnitSpec(Unit):
             value = getattr(self, field)
             if value != plain and field not in UNITS[self.unit].options:
                 raise InputError(
-                    f"{field} is {value!r} for a {self.unit}, expected {plain!r}: only {' and '.join(takers(field))} "
-                    f"take it"
+                    f"{field} is {value!r} for a {self.unit}, expected {plain!r}: "
+                    f"an option of {' and '.join(takers(field))}"
                 )
         if self.terms == 0:
             object.__setattr__(self, "terms", self._default_terms)

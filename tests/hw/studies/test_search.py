@@ -17,7 +17,7 @@ from hw.studies.search import key, load_operands, measure_tile, points
 from hw.studies.space import INT4, POST4
 from hw.synth.libraries import library as libraries
 from hw.synth.measure import default_clock_ns
-from hw.units.operands import gaussian, tile_stimulus
+from hw.units.operands import gaussian
 from hw.units.tile import TileSpec
 
 
@@ -65,7 +65,7 @@ def test_stimulus_is_the_layers_dot_products(held: bool, edge: bool) -> None:
     """Weights follow activations by the edge's cycle; streaming walks along K, held weights stay."""
     tile = TileSpec(WeightFormat("post", 4, 0), rows=4, cols=2, edge_registers=edge)
     operands = gaussian(tile.weight, tile.activation)
-    given = tile_stimulus(tile, operands, lanes=8, held=held)
+    given = tile.stimulus(8, operands=operands, stationary=held)
     a = np.asarray(given.inputs["a"])[..., 1]
     w = np.asarray(given.inputs["w"])[..., 1, 0]
     late = int(edge)

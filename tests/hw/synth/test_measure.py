@@ -151,7 +151,7 @@ def test_element_sees_the_sums_of_the_rows_above():
     spec = UnitSpec("pe", WeightFormat("int", 4), 4)
     weights = np.array([[3], [2], [1]])
     activations = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
-    given = operands.stimulus(spec, operands.Operands(weights, activations, ""), lanes=64)
+    given = spec.stimulus(lanes=64, operands=operands.Operands(weights, activations, ""))
     above = {0: [0, 0, 0]}
     seen = set()
     for lane in range(64):
@@ -171,7 +171,7 @@ def test_array_is_fed_as_it_is_documented(skew):
     """What the stimulus feeds gives the sums of the matrices, through the netlist."""
     spec = UnitSpec("array", WeightFormat("pot", 2), 2, rows=3, cols=2, skew=skew)
     netlist = synthesize_unit(spec, libraries.load("nangate45")).netlist
-    given = operands.stimulus(spec, operands.gaussian(spec.weight, spec.activation), lanes=64)
+    given = spec.stimulus(lanes=64)
     found = simulate(compile_netlist(netlist), given.inputs, trace=True).outputs
     table = spec.weight.product_table(2)
     loaded = np.array([[given.inputs[f"w__{c}"][2 - r] for c in range(2)] for r in range(3)])

@@ -16,7 +16,6 @@ from hw.synth.activity.program import compile_netlist
 from hw.synth.activity.toggles import simulate
 from hw.synth.libraries import library as libraries
 from hw.synth.mapping.flow import TOP, synthesize
-from hw.units.operands import gaussian, tile_stimulus
 from hw.units.tile import TileSpec
 
 OPTIONS: tuple[dict[str, Any], ...] = (
@@ -105,6 +104,6 @@ def test_verilog_has_the_ports_and_no_warning(options: dict[str, Any], tmp_path)
 
 def test_energy_is_of_an_enabled_tile() -> None:
     spec = spec_of({"edge_registers": True})
-    given = tile_stimulus(spec, gaussian(spec.weight, spec.activation), lanes=64)
+    given = spec.stimulus(lanes=64)
     assert np.asarray(given.inputs["en"]).all()
     assert "rst" not in given.inputs  # and so 0
