@@ -34,16 +34,16 @@ POST = WeightFormat("post", 4, 0)
 
 
 class Accumulator(wiring.Component):
-    """``sum <= sum + x`` at every clock edge."""
+    """``sum <= sum + x`` at every clock edge, and the carry out of that sum."""
 
     def __init__(self, bits: int):
-        super().__init__({"x": In(bits), "sum": Out(bits)})
+        super().__init__({"x": In(bits), "sum": Out(bits), "carry": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        total = Signal(len(self.sum))
-        m.d.comb += total.eq(self.sum + self.x)
-        m.d.sync += self.sum.eq(total)
+        total = Signal(len(self.sum) + 1)
+        m.d.comb += [total.eq(self.sum + self.x), self.carry.eq(total[-1])]
+        m.d.sync += self.sum.eq(total[:-1])
         return m
 
 
