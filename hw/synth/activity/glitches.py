@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from asq_sw.errors import InputError
 from hw.synth.activity.program import Program
-from hw.synth.activity.toggles import Kernel, ones
+from hw.synth.activity.toggles import Kernel, gate, ones
 from hw.synth.netlists.netlist import Netlist
 from hw.synth.netlists.wires import net_load
 from hw.synth.timing import Timing, typical_delay, typical_slew
@@ -88,12 +88,8 @@ def _evaluate(
     for k in range(first, last):
         a, b, target = ops[k, 1], ops[k, 2], ops[k, 3]
         flip_a, flip_b, flip = flips[k, 0], flips[k, 1], flips[k, 2]
-        if ops[k, 0] == 0:
-            for w in range(words):
-                values[target, w] = ((values[a, w] ^ flip_a) & (values[b, w] ^ flip_b)) ^ flip
-        else:
-            for w in range(words):
-                values[target, w] = values[a, w] ^ values[b, w] ^ flip
+        for w in range(words):
+            values[target, w] = gate(ops[k, 0], values[a, w] ^ flip_a, values[b, w] ^ flip_b) ^ flip
 
 
 @njit(cache=True)
