@@ -121,7 +121,7 @@ def lint(path: str | Path) -> list[str]:
         check=False,
     )
     lines = (done.stdout + done.stderr).splitlines()
-    found = [line for line in lines if line.startswith("%") and "Exiting due to" not in line]
-    if done.returncode and not found:
+    messages = [line for line in lines if line.startswith("%") and "Exiting due to" not in line]
+    if done.returncode and not messages:
         raise RuntimeError("Verilator failed: " + " | ".join(lines[-3:]))
-    return found
+    return messages

@@ -39,7 +39,7 @@ from hw.synth.activity.program import compile_netlist
 from hw.synth.activity.toggles import Activity, simulate
 from hw.synth.libraries import boolean, liberty
 from hw.synth.libraries import library as libraries
-from hw.synth.libraries.library import Table
+from hw.synth.libraries.library import LibertyTable
 from hw.synth.mapping.flow import TOP, synthesize
 from hw.synth.measure import default_clock_ns
 from hw.synth.netlists.netlist import ONE, ZERO, Instance, Netlist, to_verilog
@@ -90,8 +90,8 @@ class _Group:
 
     related: tuple[str, ...]
     when: boolean.Expression | None
-    rise: Table
-    fall: Table
+    rise: LibertyTable
+    fall: LibertyTable
 
 
 Groups = dict[str, dict[str, list[_Group]]]

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.synth.activity.toggles import Activity
-from hw.synth.libraries.library import Table
+from hw.synth.libraries.library import LibertyTable
 from hw.synth.netlists.netlist import ZERO, Instance, Netlist
 from hw.synth.netlists.wires import net_load
 from hw.synth.timing import Timing, typical_slew
@@ -110,7 +110,7 @@ def estimate(
     )
 
 
-def _edges(energy: dict[str, Table], kind: str, slew: float) -> float:
+def _edges(energy: dict[str, LibertyTable], kind: str, slew: float) -> float:
     return sum(
         energy[f"{edge}_{kind}"].at(slew) for edge in ("capture", "return") if f"{edge}_{kind}" in energy
     )

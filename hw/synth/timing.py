@@ -19,7 +19,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from asq_sw.errors import InputError
-from hw.synth.libraries.library import Arc, Library, Table
+from hw.synth.libraries.library import Arc, LibertyTable, Library
 from hw.synth.netlists.netlist import ZERO, Instance, Netlist
 from hw.synth.netlists.wires import net_load
 
@@ -73,9 +73,9 @@ class _Tables:
 
     def __init__(self) -> None:
         self.index: dict[int, int] = {}
-        self.keep: list[Table] = []
+        self.keep: list[LibertyTable] = []
 
-    def add(self, table: Table) -> int:
+    def add(self, table: LibertyTable) -> int:
         if id(table) not in self.index:
             self.index[id(table)] = len(self.keep)
             self.keep.append(table)

@@ -133,7 +133,7 @@ def fit(value: Value, width: int) -> Value:
     return Cat(value, fill.replicate(width - len(value)))
 
 
-class Table(Elaboratable):
+class ConstantTable(Elaboratable):
     """A constant table in a module of its own: ``value = entries[index]``, combinational.
 
     Parameters
@@ -167,7 +167,7 @@ class Table(Elaboratable):
 def lookup(m: Module, index: Value, entries: Sequence[int | None], shape: Shape, name: str) -> Value:
     """A constant function of ``index``: ``entries[index]``; ``None`` where the value does not matter.
 
-    A slice of the index where it is one, all ones or all zeros of it where it is that, else a :class:`Table`.
+    A slice of the index where it is one, all ones or all zeros of it where it is that, else a :class:`ConstantTable`.
     """
     for low in range(len(index)):
         cut = index[low : low + shape.width]
@@ -178,7 +178,7 @@ def lookup(m: Module, index: Value, entries: Sequence[int | None], shape: Shape,
         return index.all()
     if shape.width == 1 and [i for i, entry in enumerate(entries) if entry] == [0]:
         return ~index.any()
-    table = Table(index, [entry or 0 for entry in entries], shape, name)
+    table = ConstantTable(index, [entry or 0 for entry in entries], shape, name)
     m.submodules[f"{name}_table"] = table
     return table.value
 

@@ -340,7 +340,7 @@ class TileSpec(Unit):
         """
         weights = np.asarray(codes, dtype=np.int64)
         used = np.unique(weights)
-        half, found = 1 << (self.sum_bits - 1), []
+        half, sums_behind = 1 << (self.sum_bits - 1), []
         for index, name in enumerate(self.products.sums):
             table = np.zeros(1 << self.weight.storage_bits, dtype=object)
             for code in used:
@@ -348,8 +348,8 @@ class TileSpec(Unit):
             raw = np.asarray(sums[name]).astype(object) + table[weights].sum(axis=0)
             if self.carry_save:
                 raw = raw + np.asarray(sums[f"{name}_carry"]).astype(object)
-            found.append((raw + half) % (2 * half) - half)
-        return found
+            sums_behind.append((raw + half) % (2 * half) - half)
+        return sums_behind
 
 
 class Edge(wiring.Component):
@@ -389,11 +389,11 @@ class Edge(wiring.Component):
             rows = [self.a[r] for r in range(g * products.group, (g + 1) * products.group)]
             lines = products.lines_of(part, rows, self.mode if products.modes else None)
             if spec.edge_registers:
-                held = Signal(products.line_width, name=f"lines_{g}", reset_less=True)
+                register = Signal(products.line_width, name=f"lines_{g}", reset_less=True)
                 if products.gated:  # the last line says whether the others are needed
-                    lines = Cat(Mux(lines[-1], lines[:-1], held[:-1]), lines[-1])
-                m.d.sync += held.eq(Mux(self.en, lines, held) if spec.enable else lines)
-                m.d.comb += self.lines[g].eq(held)
+                    lines = Cat(Mux(lines[-1], lines[:-1], register[:-1]), lines[-1])
+                m.d.sync += register.eq(Mux(self.en, lines, register) if spec.enable else lines)
+                m.d.comb += self.lines[g].eq(register)
             else:
                 m.d.comb += self.lines[g].eq(lines)
         return m
@@ -433,10 +433,10 @@ class Column(wiring.Component):
         codes = [self.w[r] for r in range(spec.rows)]
         if spec.registers:
             for r in range(spec.rows):
-                held = Signal.like(codes[r], name=f"weight_{r}", reset_less=True)
+                register = Signal.like(codes[r], name=f"weight_{r}", reset_less=True)
                 load = self.load & self.en if spec.enable else self.load
-                m.d.sync += held.eq(Mux(load, codes[r], held))
-                codes[r] = held
+                m.d.sync += register.eq(Mux(load, codes[r], register))
+                codes[r] = register
         heaps: list[list[Operand]] = [[] for _ in products.sums]
         for g in range(spec.groups):
             m.submodules[f"group_{g}"] = part = Module()
