@@ -14,6 +14,7 @@ from asq_sw.files import write_text
 from asq_sw.formats import WeightFormat
 from hw.studies.space import CONTENDERS
 from hw.synth.fpga import TARGETS, FpgaCost, measure_fpga
+from hw.units.multiplier import IntMultiplier
 from hw.units.spec import UnitSpec
 from hw.units.tile import TileSpec
 from hw.units.unit import UNITS
@@ -54,9 +55,9 @@ def ways(weight: WeightFormat) -> list[str]:
     return list(dict.fromkeys([*contenders, variants(weight.grid)[0]]))
 
 
-def with_blocks() -> list[UnitSpec]:
+def with_blocks() -> list[UnitSpec | TileSpec]:
     """What Yosys can give multiplier blocks to."""
-    return [s for s in specs() if s.weight.grid == "int" and isinstance(s, UnitSpec)]
+    return [s for s in specs() if s.variant == IntMultiplier.variant]
 
 
 def row(cost: FpgaCost) -> str:

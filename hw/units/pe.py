@@ -243,7 +243,10 @@ class OutputStationaryElement(Element):
     def drive(
         spec: UnitSpec, operands: Operands, columns: Codes, generator: np.random.Generator
     ) -> tuple[dict[str, ArrayLike], NDArray[np.bool_]]:
-        """Activations and weights that both stream, along K; and which cycles count. ``columns`` (lanes,): each lane's output."""
+        """Activations and weights that both stream, along K; and which cycles count.
+
+        ``columns`` (lanes,): each lane's output.
+        """
         k_total, lanes = len(operands.weights), len(columns)
         pixel = generator.integers(0, operands.activations.shape[1], lanes)
         a_in = operands.activations[:, pixel]
