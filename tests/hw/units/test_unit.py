@@ -189,6 +189,7 @@ LATENCIES: tuple[tuple[Unit, str, str], ...] = (
     (UnitSpec("pe", POST, dataflow="os"), "a_in", "sum_out"),
     (UnitSpec("array", POST, rows=3, cols=2, skew=True), "a__2", "psum__0"),
     (UnitSpec("array", POST, rows=3, cols=2), "a__0", "psum__1"),
+    (UnitSpec("array", POST, rows=3, cols=2, skew=True, dataflow="os"), "a__2", "elements__2__1__sum_out"),
     (TileSpec(POST, rows=2, cols=2), "a", "acc"),
     (TileSpec(POST, rows=2, cols=2, edge_registers=True), "a", "acc"),
     (TileSpec(POST, rows=2, cols=2, stage="tree", edge_registers=True), "a", "acc"),
