@@ -1,6 +1,7 @@
 """Area, energy, leakage and delay of a hardware unit by number format: from the table, else measured now.
 
-The table is a carried one (:mod:`hw.carried`). Reading it needs neither Yosys nor numba; an entry that it lacks is synthesized and simulated (a few seconds, cached).
+The table is a carried one (:mod:`hw.carried`). Reading it needs neither Yosys nor numba; an entry that it lacks is
+synthesized and simulated (a few seconds, cached).
 """
 
 from __future__ import annotations

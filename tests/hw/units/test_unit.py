@@ -22,6 +22,7 @@ from asq_sw.cli import cli
 from asq_sw.errors import InputError
 from asq_sw.formats import WeightFormat
 from hw.rtl.verilog import lint, unit_verilog
+from hw.synth import fpga
 from hw.synth.breakdown import breakdown
 from hw.synth.libraries.library import load
 from hw.synth.measure import Measurement, measure, synthesize_unit
@@ -128,6 +129,20 @@ def test_a_counter_that_stops_costs_less(measured: Measurement) -> None:
             return Stimulus({"x": x}, np.arange(64) >= 2, "a counter that goes on")
 
     assert measure(Busy(4)).energy_per_cycle_fj > 1.2 * measured.energy_per_cycle_fj
+
+
+def test_a_unit_without_a_grid_is_counted_on_an_fpga(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Place and route, which needs an extra, is left out."""
+    monkeypatch.setattr(fpga, "find_spec", lambda name: name)
+    monkeypatch.setattr(fpga, "_route", lambda *arguments: 100.0)
+    record = fpga.measure_fpga(AccumulatorSpec(4), "ice40").to_json()
+    assert (record["unit"], record["abits"], record["ffs"], record["luts_per_mac"]) == (
+        "accumulator",
+        4,
+        4,
+        None,
+    )
+    assert record["luts"] >= 4
 
 
 def test_operands_for_a_unit_that_takes_none_are_refused() -> None:
