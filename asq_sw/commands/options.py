@@ -108,18 +108,14 @@ def unit_options(side: int) -> Callable[[Callable[..., Any]], Callable[..., Any]
 
             taken = kind(unit).options
             context = click.get_current_context()
-            values = {name: arguments.pop(name) for name in UNIT_OPTIONS}
-            options: dict[str, Any] = {"weight": weight} if "weight" in taken else {}
+            values = {"weight": weight} | {name: arguments.pop(name) for name in UNIT_OPTIONS}
             for name in (*_WEIGHT_OPTIONS, *UNIT_OPTIONS):
-                if context.get_parameter_source(name) is ParameterSource.DEFAULT:
-                    continue
                 option = "weight" if name in _WEIGHT_OPTIONS else name
-                if option not in taken:
+                given = context.get_parameter_source(name) is not ParameterSource.DEFAULT
+                if given and option not in taken:
                     flag = UNIT_OPTIONS.get(name, {}).get("flag", "--" + name.replace("_", "-"))
                     raise not_taken(unit, flag, option)
-                if name in values:
-                    options[name] = values[name]
-            options |= {name: side for name in ("rows", "cols") if name in taken and name not in options}
+            options = {name: value for name, value in values.items() if name in taken and value is not None}
             return command(unit=make(unit, **options), **arguments)
 
         with_options: Callable[..., Any] = weight_options(wrapped)
