@@ -19,10 +19,10 @@ if TYPE_CHECKING:
         PotMultiplier,
     )
     from hw.units.pe import OutputStationaryElement, ProcessingElement
-    from hw.units.unit import UnitSpec
+    from hw.units.spec import UnitSpec
 
 _HOMES = {
-    "UnitSpec": "hw.units.unit",
+    "UnitSpec": "hw.units.spec",
     "PostMultiplier": "hw.units.multiplier",
     "PotMultiplier": "hw.units.multiplier",
     "ApotMultiplier": "hw.units.multiplier",

@@ -1,23 +1,19 @@
 """Area, energy, leakage and delay of a hardware unit by number format: from the table, else measured now.
 
-The table (``hw/data/unit_costs.json``) is made by ``python -m hw.studies.unit_costs``. Reading it needs neither
-Yosys nor numba; an entry that it lacks is synthesized and simulated (a few seconds, cached).
+The table is a carried one (:mod:`hw.carried`). Reading it needs neither Yosys nor numba; an entry that it lacks is
+synthesized and simulated (a few seconds, cached).
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
-from pathlib import Path
-from typing import Any
 
 from asq_sw.errors import InputError
 from asq_sw.formats import WeightFormat
-from hw.units.unit import UnitSpec
-
-TABLE = Path(str(files("hw") / "data" / "unit_costs.json"))
+from hw import carried
+from hw.nodes import DEFAULT_NODE
+from hw.units.spec import UnitSpec
 
 
 @dataclass(frozen=True)
@@ -52,24 +48,14 @@ class UnitCost:
 
 
 def key(spec: UnitSpec, node: str) -> str:
-    """The table's name of a unit at a node."""
+    """The carried table's name of a unit at a node."""
     return f"{node} {spec.name}"
-
-
-@lru_cache(maxsize=1)
-def table() -> dict[str, Any]:
-    """The measured table: ``provenance`` and ``units`` by :func:`key`; empty units where there is no file."""
-    try:
-        data: dict[str, Any] = json.loads(TABLE.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {"provenance": {}, "units": {}}
-    return data
 
 
 def unit_cost(
     weight: WeightFormat,
     abits: int,
-    node: str = "nangate45",
+    node: str = DEFAULT_NODE,
     unit: str = "pe",
     variant: str | None = None,
 ) -> UnitCost:
@@ -81,7 +67,7 @@ def unit_cost(
     abits : int
         Activation bits, 2 to 8.
     node : str
-        ``nangate45``, ``sky130hd`` or ``asap7``.
+        One of :data:`hw.nodes.NODES`.
     unit : str
         ``pe`` (weight-stationary, with its registers) or ``multiplier``.
     variant : str, optional
@@ -97,26 +83,23 @@ def unit_cost(
     return spec_cost(UnitSpec(unit, weight, abits, variant=variant or ""), node)
 
 
-def spec_cost(spec: UnitSpec, node: str = "nangate45") -> UnitCost:
+def spec_cost(spec: UnitSpec, node: str = DEFAULT_NODE) -> UnitCost:
     """The cost of any unit; as :func:`unit_cost`."""
-    held = table()["units"].get(key(spec, node))
-    if held is not None:
+    record = carried.unit_costs()["units"].get(key(spec, node))
+    if record is not None:
         source = f"measured: synthesized netlist, {node}, hw/data/unit_costs.json"
     else:
-        from hw.synth.libraries.library import NODES
         from hw.synth.measure import measure
 
-        if node not in NODES:
-            raise InputError(f"node is {node!r}, expected one of {', '.join(NODES)}")
-        held = measure(spec, node).to_json()
+        record = measure(spec, node).to_json()
         source = f"measured now: synthesized netlist, {node}"
     return UnitCost(
-        area_um2=held["area_um2"],
-        energy_per_mac_fj=held["energy_per_mac_fj"],
-        leakage_nw=held["leakage_nw"],
-        delay_ns=held["delay_ns"],
-        cells=held["cells"],
-        clock_ns=held["clock_ns"],
+        area_um2=record["area_um2"],
+        energy_per_mac_fj=record["energy_per_mac_fj"],
+        leakage_nw=record["leakage_nw"],
+        delay_ns=record["delay_ns"],
+        cells=record["cells"],
+        clock_ns=record["clock_ns"],
         node=node,
         source=source,
     )
@@ -125,7 +108,7 @@ def spec_cost(spec: UnitSpec, node: str = "nangate45") -> UnitCost:
 TILE_SIDE = 16
 
 
-def tile_cost(weight: WeightFormat, abits: int, node: str = "nangate45") -> UnitCost:
+def tile_cost(weight: WeightFormat, abits: int, node: str = DEFAULT_NODE) -> UnitCost:
     """The cost of one MAC in a broadcast tile with weight registers, weights held: the best that is carried.
 
     Of the 16 x 16 tiles of this format in ``hw/data/tiles.json`` the one with the least energy that meets the clock, as a
@@ -136,18 +119,16 @@ def tile_cost(weight: WeightFormat, abits: int, node: str = "nangate45") -> Unit
     InputError
         If no tile of the format is carried.
     """
-    from hw.studies.search import table as tiles
-
     fraction = weight.frac_bits if weight.takes_frac_bits else None
     rows = [
-        row for row in tiles()["rows"].values()
+        row for row in carried.tiles().values()
         if row["registers"] and (row["rows"], row["cols"]) == (TILE_SIDE, TILE_SIDE)
     ]  # fmt: skip
     wanted = (node, weight.grid, weight.bits, abits, fraction)
     names = ("node", "grid", "wbits", "abits", "frac_bits")
-    found = [row for row in rows if tuple(row[name] for name in names) == wanted]
-    if not found:
-        held = sorted(
+    of_format = [row for row in rows if tuple(row[name] for name in names) == wanted]
+    if not of_format:
+        formats = sorted(
             {
                 f"{r['grid']} {r['wbits']}x{r['abits']}"
                 + ("" if r["frac_bits"] is None else f" F={r['frac_bits']}")
@@ -157,9 +138,9 @@ def tile_cost(weight: WeightFormat, abits: int, node: str = "nangate45") -> Unit
         )
         raise InputError(
             f"no tile of {weight.grid} {weight.bits}x{abits}" + ("" if fraction is None else f" F={fraction}")
-            + f" is carried for {node}, expected one of {', '.join(held) or 'another node'}"
+            + f" is carried for {node}, expected one of {', '.join(formats) or 'another node'}"
         )  # fmt: skip
-    best = min(found, key=lambda row: (row["slack_ns"] < 0, row["energy_held_per_mac_fj"]))
+    best = min(of_format, key=lambda row: (row["slack_ns"] < 0, row["energy_held_per_mac_fj"]))
     macs = TILE_SIDE**2
     return UnitCost(
         area_um2=best["area_per_mac_um2"],
@@ -178,17 +159,17 @@ ZERO_SHARES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
 
 
 @lru_cache(maxsize=256)
-def energy_by_zeros(weight: WeightFormat, abits: int, node: str = "nangate45") -> tuple[float, ...]:
+def energy_by_zeros(weight: WeightFormat, abits: int, node: str = DEFAULT_NODE) -> tuple[float, ...]:
     """Energy of a MAC, fJ, where so many of the activations (:data:`ZERO_SHARES`) are zero at random.
 
     Measured now on the weight-stationary element's netlist (about a second, its netlist is kept): what zeros save
     without a gate, because what does not change does not switch.
     """
-    from hw.synth.activity.operands import with_zeros
     from hw.synth.measure import measure
+    from hw.units.operands import with_zeros
 
-    spec = UnitSpec("pe", weight, abits)
+    spec = UnitSpec("pe", weight, abits)  # one MAC a cycle
     return tuple(
-        measure(spec, node, operands=with_zeros(weight, spec.activation, share)).energy_per_mac_fj
+        measure(spec, node, operands=with_zeros(weight, spec.activation, share)).energy_per_cycle_fj
         for share in ZERO_SHARES
     )

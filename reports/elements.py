@@ -14,7 +14,7 @@ FIGURES = (
     "clock_ns", "cells", "area_um2", "area_sequential_um2", "area_per_mac_um2", "delay_ns", "slack_ns", "leakage_nw",
     "energy_per_mac_fj", "activity", "operands", "wires", "node", "variant",
 )  # fmt: skip
-"""What is kept of :meth:`hw.synth.measure.UnitCost.to_json`."""
+"""What is kept of :meth:`hw.synth.measure.Measurement.to_json`."""
 
 
 def measured(options: ReportOptions, step: Step) -> list[dict[str, Any]]:
@@ -31,7 +31,7 @@ def measured(options: ReportOptions, step: Step) -> list[dict[str, Any]]:
 
 def _measured(grid: str, bits: int, node: str) -> dict[str, Any]:
     from hw.synth.measure import measure
-    from hw.units.unit import UnitSpec
+    from hw.units.spec import UnitSpec
 
     weight = WeightFormat(grid, bits)
     cost = measure(UnitSpec("pe", weight, bits), node).to_json()

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from hw.nodes import DEFAULT_NODE
+
 NETWORKS = ("resnet18", "resnet20")
 BITS = (2, 3, 4, 8)
 """Bits of weights, and as many of activations."""
@@ -29,13 +31,13 @@ class ReportOptions:
     clock_mhz : float
         The clock at which the grids are compared.
     node : str
-        Cell library of the netlists, one of :data:`hw.synth.libraries.library.NODES`.
+        Cell library of the netlists, one of :data:`hw.nodes.NODES`.
     """
 
     rows: int = 32
     cols: int = 32
     clock_mhz: float = 500.0
-    node: str = "nangate45"
+    node: str = DEFAULT_NODE
 
 
 Measure = Callable[[ReportOptions, Step], list[dict[str, Any]]]

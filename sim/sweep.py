@@ -31,6 +31,7 @@ from asq_sw.files import replacing
 from asq_sw.formats import GRID_RECORDS, GRIDS, WeightFormat, legal
 from asq_sw.sqnr import sqnr
 from hw.costs import UnitCost
+from hw.nodes import DEFAULT_NODE
 from sim import closed_form
 from sim.accelerator import Accelerator
 from sim.cost.area import area_um2
@@ -73,7 +74,7 @@ class Sweep:
 
     network: str
     axes: tuple[tuple[str, tuple[Any, ...]], ...]
-    node: str = "nangate45"
+    node: str = DEFAULT_NODE
     batch: int = 1
 
     def __post_init__(self) -> None:

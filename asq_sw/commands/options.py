@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from asq_sw.formats import ENCODINGS, GRIDS, WeightFormat
-
-if TYPE_CHECKING:
-    from hw.units.tile import TileSpec
-    from hw.units.unit import UnitSpec
 
 
 class _Numbers(click.ParamType):
@@ -28,6 +24,9 @@ class _Numbers(click.ParamType):
             return tuple(int(word) for word in value.split(","))
         except ValueError:
             self.fail(f"{value!r}, expected whole numbers such as 0,1,3,2", param, ctx)
+
+
+_WEIGHT_OPTIONS = ("grid", "wbits", "frac_bits", "exponents", "anchor", "encoding")
 
 
 def weight_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,8 +65,20 @@ def weight_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-# No defaults, so that what is given is known.
-TILE_OPTIONS: dict[str, dict[str, Any]] = {
+UNIT_OPTIONS: dict[str, dict[str, Any]] = {
+    "abits": {"type": int, "default": 4, "help": "Activation bits, 2 to 8."},
+    "variant": {"default": "", "help": "Datapath: shift-lut, table, ...; by default the grid's first."},
+    "signed_activations": {"flag": "--signed", "is_flag": True, "help": "Two's complement activations."},
+    "rows": {"type": int, "help": "Rows of an array or tile, 1 to 1024."},
+    "cols": {"type": int, "help": "Columns of an array or tile, 1 to 1024."},
+    "dataflow": {
+        "type": click.Choice(["ws", "os"]), "default": "ws", "help": "What stays in a pe or array: weights or sums.",
+    },
+    "skew": {"is_flag": True, "help": "The array delays its inputs and aligns its outputs itself."},
+    "terms": {
+        "type": click.IntRange(min=1),
+        "help": "Products that a sum holds.  [default: the array's rows, a tile's 32768]",
+    },
     "tree": {"help": "Tile: how a column adds: wallace, dadda, adders or chain.  [default: wallace]"},
     "share": {"type": int, "help": "Tile: columns that share an edge's lines; by default all."},
     "registers": {"is_flag": True, "help": "Tile: weights in registers, written where load is 1."},
@@ -77,39 +88,72 @@ TILE_OPTIONS: dict[str, dict[str, Any]] = {
     "order": {"type": _Numbers(), "help": "Tile: what is stored for each magnitude field, a permutation."},
     "enable": {"is_flag": True, "help": "Tile: a clock enable, en: registers hold where it is 0."},
     "reset": {"is_flag": True, "help": "Tile: a synchronous reset of the accumulators, rst."},
-}
-"""Field of :class:`hw.units.tile.TileSpec` -> attributes of its option."""
+}  # fmt: skip
+"""Parameter of a unit's specification -> attributes of its option; ``flag`` where its name is another."""
 
 
-def tile_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of :data:`hw.units.tile.CHOICES`, as one dict ``tile`` of those that are given."""
+def unit_options(side: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command the argument UNIT and the options of all units, as one :class:`hw.units.unit.Unit` ``unit``.
 
-    @wraps(command)
-    def wrapped(**arguments: Any) -> Any:
-        given = {name: arguments.pop(name) for name in TILE_OPTIONS}
-        tile = {name: value for name, value in given.items() if value is not None and value is not False}
-        return command(tile=tile, **arguments)
+    ``side``: rows and columns of a unit that has them, where they are not given.
 
-    for name, attributes in reversed(TILE_OPTIONS.items()):
-        wrapped = click.option("--" + name.replace("_", "-"), **attributes)(wrapped)
-    return wrapped
-
-
-def unit_of(spec: UnitSpec, tile: dict[str, Any]) -> UnitSpec | TileSpec:
-    """The unit that a command means: of a tile, with the options of :func:`tile_options`.
-
-    Raises
-    ------
-    click.UsageError
-        For such an option with another unit.
-    InputError
-        For a value that the tile does not take.
+    The command refuses an option that its unit does not take (:data:`hw.units.unit.UNITS`) with a click.UsageError,
+    and passes on the InputError of a value that the unit refuses.
     """
-    from hw.units.tile import TileSpec
 
-    if spec.unit == "tile":
-        return replace(TileSpec.from_unit(spec), **tile)
-    if tile:
-        option = next(iter(tile)).replace("_", "-")
-        raise click.UsageError(f"--{option} is given for unit {spec.unit}, expected unit tile")
-    return spec
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def wrapped(*, unit: str, weight: WeightFormat, **arguments: Any) -> Any:
+            from hw.units.unit import kind, make
+
+            taken = kind(unit).options
+            context = click.get_current_context()
+            values = {"weight": weight} | {name: arguments.pop(name) for name in UNIT_OPTIONS}
+            for name in (*_WEIGHT_OPTIONS, *UNIT_OPTIONS):
+                option = "weight" if name in _WEIGHT_OPTIONS else name
+                given = context.get_parameter_source(name) is not ParameterSource.DEFAULT
+                if given and option not in taken:
+                    flag = UNIT_OPTIONS.get(name, {}).get("flag", "--" + name.replace("_", "-"))
+                    raise not_taken(unit, flag, option)
+            options = {name: value for name, value in values.items() if name in taken and value is not None}
+            return command(unit=make(unit, **options), **arguments)
+
+        with_options: Callable[..., Any] = weight_options(wrapped)
+        for name, attributes in reversed(UNIT_OPTIONS.items()):
+            attributes = dict(attributes)
+            flag = attributes.pop("flag", "--" + name.replace("_", "-"))
+            if name in ("rows", "cols"):
+                attributes["default"] = side
+            shown = attributes.get("default") not in (None, "")
+            with_options = click.option(flag, name, show_default=shown, **attributes)(with_options)
+        return click.argument("unit")(with_options)
+
+    return decorate
+
+
+def not_taken(unit: str, flag: str, option: str) -> click.UsageError:
+    """The error of a command-line option for a unit that does not take ``option`` (:data:`hw.units.unit.UNITS`)."""
+    from hw.units.unit import takers
+
+    return click.UsageError(f"{flag} is given for unit {unit}, expected unit {' or '.join(takers(option))}")
+
+
+class _Node(click.ParamType):
+    """The name of a technology node; the names are read when one is given or shown."""
+
+    name = "node"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        from hw.nodes import NODES
+
+        return f"[{'|'.join(NODES)}]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from hw.nodes import NODES
+
+        if value not in NODES:
+            self.fail(f"{value!r} is not one of {', '.join(map(repr, NODES))}.", param, ctx)
+        return str(value)
+
+
+NODE = _Node()

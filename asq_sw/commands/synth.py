@@ -10,19 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asq_sw.commands.options import tile_options, unit_of, weight_options
-from asq_sw.formats import WeightFormat
+from asq_sw.commands.options import NODE, not_taken, unit_options
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from hw.synth.fpga import FpgaCost
     from hw.synth.libraries.library import Library
-    from hw.synth.measure import UnitCost
-    from hw.units.tile import TileSpec
-    from hw.units.unit import UnitSpec
-
-NODES = ("nangate45", "sky130hd", "asap7")
+    from hw.synth.measure import Measurement
+    from hw.units.unit import Unit
 
 
 @click.command(
@@ -32,17 +28,8 @@ NODES = ("nangate45", "sky130hd", "asap7")
     "per multiply-accumulate from a gate-level simulation of the netlist. Or place and route it (--fpga). A tile takes "
     "every option of the search for a datapath.",
 )
-@click.argument("unit")
-@weight_options
-@click.option("--abits", type=int, default=4, show_default=True, help="Activation bits, 2 to 8.")
-@click.option("--variant", default="", help="Datapath; by default the grid's first.")
-@click.option("--signed", is_flag=True, help="Two's complement activations.")
-@click.option("--rows", type=int, default=1, show_default=True, help="Rows of an array or tile.")
-@click.option("--cols", type=int, default=1, show_default=True, help="Columns of an array or tile.")
-@click.option("--dataflow", type=click.Choice(["ws", "os"]), default="ws", show_default=True)
-@click.option("--terms", type=int, default=0, help="Products that a sum holds.  [default: the unit's]")
-@tile_options
-@click.option("--node", type=click.Choice(NODES), help="Cell library.  [default: nangate45]")
+@unit_options(side=1)
+@click.option("--node", type=NODE, help="Cell library.  [default: nangate45]")
 @click.option(
     "--liberty",
     multiple=True,
@@ -74,16 +61,7 @@ NODES = ("nangate45", "sky130hd", "asap7")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the default operands.")
 @click.option("--json", "json_path", type=click.Path(), help="JSON file, - for standard output.")
 def command(
-    unit: str,
-    weight: WeightFormat,
-    abits: int,
-    variant: str,
-    signed: bool,
-    rows: int,
-    cols: int,
-    dataflow: str,
-    terms: int,
-    tile: dict[str, Any],
+    unit: Unit,
     node: str | None,
     liberty: tuple[Path, ...],
     clock_ns: float | None,
@@ -110,48 +88,42 @@ def command(
     if sweep and (clock_ns or parts or netlist):
         raise click.UsageError("--sweep is given with --clock-ns, --parts or --netlist, expected it alone")
     periods = _periods(sweep) if sweep else [clock_ns]
-    from hw.units.unit import UnitSpec
+    if weights is not None:
+        from hw.units.unit import UNITS
 
-    plain = UnitSpec(
-        unit,
-        weight,
-        abits,
-        signed_activations=signed,
-        variant=variant,
-        rows=rows,
-        cols=cols,
-        terms=terms,
-        dataflow=dataflow,
-    )
-    spec = unit_of(plain, tile)
+        name = unit.record()["unit"]
+        if "weight" not in UNITS[name].options:
+            raise not_taken(name, "--weights", "weight")
     inputs = [path for path in (*liberty, weights, activations) if path is not None]
     try:
-        with _working(f"synthesizing {spec.name}"):
+        with _working(f"synthesizing {unit.name}"):
             if fpga:
                 from hw.synth.fpga import measure_fpga
 
-                routed = measure_fpga(spec, fpga, multipliers=not no_multipliers)
+                routed = measure_fpga(unit, fpga, multipliers=not no_multipliers)
                 record, table = routed.to_json(), lambda: _fpga_table(routed)
             else:
-                from hw.synth.activity.operands import from_files
+                from hw.nodes import DEFAULT_NODE
                 from hw.synth.libraries import library as libraries
                 from hw.synth.measure import read_liberty
                 from hw.synth.parallel import Task, measure_all
+                from hw.units.operands import from_files
 
-                library = read_liberty(liberty) if liberty else libraries.load(node or NODES[0])
+                library = read_liberty(liberty) if liberty else libraries.load(node or DEFAULT_NODE)
                 operands = None
                 if weights and activations:
-                    operands = from_files(spec.weight, spec.activation, weights, activations)
+                    formats: Any = unit  # it has a weight grid: see above
+                    operands = from_files(formats.weight, formats.activation, weights, activations)
                 costs = measure_all(
-                    [Task(spec, library, ns, operands, wires, glitches, seed) for ns in periods]
+                    [Task(unit, library, ns, operands, wires, glitches, seed) for ns in periods]
                 )
                 record = {"sweep": [cost.to_json() for cost in costs]} if sweep else costs[0].to_json()
                 if parts:
                     from hw.synth.breakdown import breakdown
 
-                    record["parts_um2"] = breakdown(spec, library, costs[0].clock_ns).parts
+                    record["parts_um2"] = breakdown(unit, library, costs[0].clock_ns).parts
                 if netlist:
-                    _write_netlist(spec, library, costs[0], netlist)
+                    _write_netlist(unit, library, costs[0], netlist)
                 table = lambda: _sweep_table(costs) if sweep else _table(costs[0], record)  # noqa: E731
     except RuntimeError as error:
         click.echo(f"asq: error: {error}", err=True)
@@ -174,13 +146,13 @@ def _periods(text: str) -> list[float | None]:
         raise click.UsageError(f"--sweep is {text!r}, expected periods in ns such as 0.8,1,1.5") from None
 
 
-def _write_netlist(spec: UnitSpec | TileSpec, library: Library, cost: UnitCost, path: str) -> None:
+def _write_netlist(unit: Unit, library: Library, cost: Measurement, path: str) -> None:
     from asq_sw.files import write_text
     from hw.synth.measure import synthesize_unit
     from hw.synth.netlists.netlist import to_verilog
 
-    mapped = synthesize_unit(spec, library, cost.clock_ns, cost.wires)
-    write_text(path, to_verilog(mapped.netlist, spec.name))
+    mapped = synthesize_unit(unit, library, cost.clock_ns, cost.wires)
+    write_text(path, to_verilog(mapped.netlist, unit.name))
 
 
 def _working(message: str) -> Any:
@@ -191,9 +163,19 @@ def _working(message: str) -> Any:
     return console.status(message) if console.is_terminal else nullcontext()
 
 
-def _name(cost: UnitCost | FpgaCost) -> str:
-    name = f"{cost.unit} {cost.grid} {cost.wbits}x{cost.abits} {cost.variant}"
-    return name if cost.frac_bits is None else f"{name} F={cost.frac_bits}"
+def _name(cost: Measurement | FpgaCost) -> str:
+    record = cost.unit
+    words = [record["unit"]]
+    if "grid" in record:
+        words += [record["grid"], f"{record['wbits']}x{record['abits']}", record["variant"]]
+    if record.get("frac_bits") is not None:
+        words.append(f"F={record['frac_bits']}")
+    return " ".join(words)
+
+
+def _per(cost: Measurement) -> str:
+    """What the energies are per."""
+    return "cycle" if cost.energy_per_mac_fj is None else "MAC"
 
 
 def _three_columns(title: str, rows: list[tuple[str, str, str]], caption: str = "") -> Table:
@@ -210,19 +192,21 @@ def _three_columns(title: str, rows: list[tuple[str, str, str]], caption: str = 
     return table
 
 
-def _table(cost: UnitCost, record: dict[str, Any]) -> Table:
+def _table(cost: Measurement, record: dict[str, Any]) -> Table:
     share = cost.area_sequential_um2 / cost.area_um2 if cost.area_um2 else 0.0
     parts = record.get("parts_um2", {})
+    per_mac = cost.area_per_mac_um2
+    energy = (f"energy per {_per(cost)}", f"{sum(cost.energy_fj.values()):.4g}", "fJ")
     rows: list[tuple[str, str, str]] = [
         ("cells", f"{cost.cells}", ""),
         ("area", f"{cost.area_um2:.4g}", "um2"),
         ("  of it registers", f"{share:.1%}", ""),
-        ("  per MAC", f"{cost.area_per_mac_um2:.4g}", "um2"),
+        *([] if per_mac is None else [("  per MAC", f"{per_mac:.4g}", "um2")]),
         *((f"  {part}, cut apart", f"{area:.4g}", "um2") for part, area in parts.items()),
         ("delay", f"{cost.delay_ns:.4g}", "ns"),
         ("slack", f"{cost.slack_ns:.4g}", "ns"),
         ("leakage", f"{cost.leakage_nw:.4g}", "nW"),
-        ("energy per MAC", f"{cost.energy_per_mac_fj:.4g}", "fJ"),
+        energy,
         *((f"  {part}", f"{value:.4g}", "fJ") for part, value in cost.energy_fj.items()),
         ("  of it glitches", f"{cost.glitch_fj:.4g}", "fJ"),
         ("transitions per net and cycle", f"{cost.activity:.4g}", ""),
@@ -237,7 +221,7 @@ def _fpga_table(cost: FpgaCost) -> Table:
         f"{_name(cost)} on {cost.device}",
         [
             ("look-up tables", f"{cost.luts}", ""),
-            ("  per MAC", f"{cost.luts_per_mac:.4g}", ""),
+            *([] if cost.luts_per_mac is None else [("  per MAC", f"{cost.luts_per_mac:.4g}", "")]),
             ("flip-flops", f"{cost.ffs}", ""),
             ("multipliers", f"{cost.dsps}", ""),
             ("memories", f"{cost.brams}", ""),
@@ -246,13 +230,13 @@ def _fpga_table(cost: FpgaCost) -> Table:
     )
 
 
-def _sweep_table(costs: list[UnitCost]) -> Table:
+def _sweep_table(costs: list[Measurement]) -> Table:
     from rich.table import Table
 
     table = Table(title=f"{_name(costs[0])} on {costs[0].node}", title_justify="left")
-    for head in ("clock ns", "delay ns", "slack ns", "area um2", "energy/MAC fJ", "recipe"):
+    for head in ("clock ns", "delay ns", "slack ns", "area um2", f"energy/{_per(costs[0])} fJ", "recipe"):
         table.add_column(head, justify="left" if head == "recipe" else "right")
     for cost in costs:
-        figures = (cost.clock_ns, cost.delay_ns, cost.slack_ns, cost.area_um2, cost.energy_per_mac_fj)
+        figures = (cost.clock_ns, cost.delay_ns, cost.slack_ns, cost.area_um2, sum(cost.energy_fj.values()))
         table.add_row(*(f"{figure:.4g}" for figure in figures), cost.recipe)
     return table

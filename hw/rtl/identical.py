@@ -85,10 +85,10 @@ def _item_tokens(item: str) -> list[Token]:
     head = _INSTANCE.match(item)
     if head is None:
         return list(_tokens(item))
-    found: list[Token] = [(False, head[1]), (True, head[2].strip())]
+    tokens: list[Token] = [(False, head[1]), (True, head[2].strip())]
     for pin, net in sorted(_PIN.findall(item)):
-        found += [(False, f".{pin.strip()}"), *_tokens(net)]
-    return found
+        tokens += [(False, f".{pin.strip()}"), *_tokens(net)]
+    return tokens
 
 
 def _canonical(module: _Module) -> str:
@@ -108,7 +108,7 @@ def _canonical(module: _Module) -> str:
             for place, (own, token) in enumerate(item):
                 if own:
                     uses.setdefault(token, []).append((key, place))
-        colours = {name: hash((colours.get(name, 0), *sorted(found))) for name, found in uses.items()}
+        colours = {name: hash((colours.get(name, 0), *sorted(places))) for name, places in uses.items()}
         if len(set(colours.values())) == kinds:
             break
         kinds = len(set(colours.values()))
@@ -127,8 +127,8 @@ def _replace(module: _Module, other: dict[str, tuple[str, dict[str, str]]]) -> N
         if head is None or head[1] not in other:
             continue
         name, pins = other[head[1]]
-        found = sorted((pins[pin.strip()], net) for pin, net in _PIN.findall(item))
-        lines = ",\n".join(f"    .{pin}{_gap(pin)}({net})" for pin, net in found)
+        ordered = sorted((pins[pin.strip()], net) for pin, net in _PIN.findall(item))
+        lines = ",\n".join(f"    .{pin}{_gap(pin)}({net})" for pin, net in ordered)
         instance = head[2].strip()
         new = f"  {name} {instance}{_gap(instance)} (\n{lines}\n  );\n"
         module.text = module.text.replace(item, new)

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asq_sw.provenance import versions
 from hw.rtl.hierarchy import Modules
 from hw.rtl.identical import written_once
-from hw.units.unit import UnitSpec
-
-if TYPE_CHECKING:
-    from hw.units.tile import TileSpec
-
-# Yosys leaves the process when a command fails and writes its log to C's standard output: hence a process.
-_RUN_YOSYS = """
-import sys
-from pyosys import libyosys
-design = libyosys.Design()
-for command in sys.argv[1:]:
-    libyosys.Pass.call(design, command)
-"""
+from hw.rtl.yosys import run_yosys
+from hw.units.unit import Unit
 
 # In a module with a `case`, Yosys makes a register to start `always @*` at time zero, named after its source.
 _START = re.compile(r"\\\$auto\$verilog_backend\.cc:\d+:dump_module\$\d+ ")
@@ -37,28 +24,6 @@ _MODULE = re.compile(r"^module .*?^endmodule\n", re.MULTILINE | re.DOTALL)
 _NET = re.compile(r"^  wire (?:signed )?(?:\[\d+:0\] )?(\w+);$", re.MULTILINE)
 _OPEN_PIN = re.compile(r"^    \.\w+\((\w+)\),?$", re.MULTILINE)
 _IDENTIFIER = re.compile(r"(?<![\\\w$'])[A-Za-z_]\w*")
-
-
-def run_yosys(commands: Sequence[str]) -> str:
-    """Run Yosys commands on one design, in a process of their own; gives the log.
-
-    Raises
-    ------
-    RuntimeError
-        If a command fails, with the end of the log.
-    """
-    with tempfile.TemporaryDirectory(prefix="asq-yosys-") as folder:  # ABC that fails leaves its files there
-        done = subprocess.run(
-            [sys.executable, "-c", _RUN_YOSYS, *commands],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=os.environ | {"TMPDIR": folder},
-        )
-    if done.returncode:
-        log = (done.stdout + done.stderr).strip().splitlines()
-        raise RuntimeError("Yosys failed: " + " | ".join(log[-3:]))
-    return done.stdout
 
 
 def to_rtlil(component: Any, name: str | None = None) -> str:
@@ -135,56 +100,16 @@ def _name_open_outputs(module: re.Match[str]) -> str:
     )
 
 
-def header(spec: UnitSpec | TileSpec) -> str:
-    """The comment at the head of a unit's Verilog: product, options, and what it computes."""
-    from hw.units.tile import TileSpec, meant
-
-    spec = meant(spec)
+def header(unit: Unit) -> str:
+    """The comment at the head of a unit's Verilog: name, options, tools, then what the unit says of itself."""
     tools = ", ".join(f"{name} {version}" for name, version in versions(("amaranth", "pyosys")).items())
-    activation = f"{'signed' if spec.signed_activations else 'unsigned'}, {spec.abits} bits"
-    lines = [
-        spec.name,
-        f"asq verilog {spec.options}",
-        f"made by {tools}",
-        "",
-        f"a: activation, {activation}",
-        f"w: weight code, grid {spec.weight.grid}, {spec.weight.storage_bits} bits stored",
-        *spec.weight.definition,
-    ]
-    if isinstance(spec, TileSpec):
-        from hw.units.contract import comments
-
-        lines += [f"partial sums hold {spec.terms} products in {spec.sum_bits} bits", *comments(spec)]
-    elif spec.unit != "multiplier":
-        lines += [f"partial sums hold {spec.terms} products in {spec.psum_bits} bits", *spec_timing(spec)]
+    lines = [unit.name, f"asq verilog {unit.options}", f"made by {tools}", "", *unit.header()]
     return "".join(f"// {line}".rstrip() + "\n" for line in lines)
 
 
-def spec_timing(spec: UnitSpec) -> list[str]:
-    """When what happens, a line each; the components' docstrings say it in full."""
-    if spec.unit == "pe" and spec.dataflow == "ws":
-        return ["each clk: a_out <= a_in; psum_out <= psum_in + a_in * w_out; if (load) w_out <= w_in"]
-    if spec.unit == "pe":
-        return ["each clk: a_out <= a_in; w_out <= w_in; sum_out <= drain ? sum_in : sum_out + a_in * w_in"]
-    if spec.unit != "array":
-        return []
-    rows, cols = spec.rows, spec.cols
-    if spec.dataflow == "ws":
-        entry, leave = ("t", f"t + {rows + cols - 1}") if spec.skew else ("t + r", f"t + {rows} + c")
-        return [
-            f"load for {rows} cycles, the last row's weights first; then, counting cycles from 0,",
-            f"element r of vector t is at a__r in cycle {entry}; its sum is at psum__c in cycle {leave}",
-        ]
-    entry = "k" if spec.skew else "k + r (a__r) or k + c (w__c)"
-    return [
-        f"drain for {rows} cycles to clear; then, counting cycles from 0, term k enters in cycle {entry};",
-        f"K terms take K + {rows + cols - 2} cycles; then drain: sum__c is row {rows - 1}, the next the row above",
-    ]
-
-
-def unit_verilog(spec: UnitSpec | TileSpec) -> str:
+def unit_verilog(unit: Unit) -> str:
     """The Verilog file of a unit, with its header."""
-    return header(spec) + "\n" + to_verilog(spec.build(), spec.name)
+    return header(unit) + "\n" + to_verilog(unit.build(), unit.name)
 
 
 def lint(path: str | Path) -> list[str]:
@@ -196,7 +121,7 @@ def lint(path: str | Path) -> list[str]:
         check=False,
     )
     lines = (done.stdout + done.stderr).splitlines()
-    found = [line for line in lines if line.startswith("%") and "Exiting due to" not in line]
-    if done.returncode and not found:
+    messages = [line for line in lines if line.startswith("%") and "Exiting due to" not in line]
+    if done.returncode and not messages:
         raise RuntimeError("Verilator failed: " + " | ".join(lines[-3:]))
-    return found
+    return messages

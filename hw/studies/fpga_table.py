@@ -14,8 +14,11 @@ from asq_sw.files import write_text
 from asq_sw.formats import WeightFormat
 from hw.studies.space import CONTENDERS
 from hw.synth.fpga import TARGETS, FpgaCost, measure_fpga
-from hw.units.unit import UnitSpec
-from hw.units.variants import names
+from hw.units.multiplier import IntMultiplier
+from hw.units.spec import UnitSpec
+from hw.units.tile import TileSpec
+from hw.units.unit import UNITS
+from hw.units.variants import names as variants
 
 SIDE = 8
 FORMATS = (
@@ -29,18 +32,18 @@ FORMATS = (
 )
 
 
-def specs() -> list[UnitSpec]:
+def specs() -> list[UnitSpec | TileSpec]:
     """What is routed: an element, an 8 x 8 array and an 8 x 8 tile of each format, activations as wide as weights.
 
     A tile is made in every way that contends for its format (:data:`hw.studies.space.CONTENDERS`) and in its default way.
     """
-    lone = [
+    lone: list[UnitSpec | TileSpec] = [
         UnitSpec(unit, weight, 8 if weight.bits == 8 else 4, rows=side, cols=side)
         for unit, side in (("pe", 1), ("array", SIDE))
         for weight in FORMATS
     ]
     return lone + [
-        UnitSpec("tile", weight, 8 if weight.bits == 8 else 4, variant=variant, rows=SIDE, cols=SIDE)
+        TileSpec(weight, 8 if weight.bits == 8 else 4, variant=variant, rows=SIDE, cols=SIDE)
         for weight in FORMATS
         for variant in ways(weight)
     ]
@@ -49,21 +52,22 @@ def specs() -> list[UnitSpec]:
 def ways(weight: WeightFormat) -> list[str]:
     """Variants of a format's tile that are routed."""
     contenders = [way.variant for way in CONTENDERS.get(weight, ())]
-    return list(dict.fromkeys([*contenders, names(weight.grid)[0]]))
+    return list(dict.fromkeys([*contenders, variants(weight.grid)[0]]))
 
 
-def with_blocks() -> list[UnitSpec]:
+def with_blocks() -> list[UnitSpec | TileSpec]:
     """What Yosys can give multiplier blocks to."""
-    return [s for s in specs() if s.weight.record.uniform and s.unit != "tile"]
+    return [s for s in specs() if s.variant == IntMultiplier.variant]
 
 
 def row(cost: FpgaCost) -> str:
     """One line of the table."""
-    fraction = f" F={cost.frac_bits}" if cost.frac_bits is not None else ""
-    shape = f" {cost.rows}x{cost.cols}" if cost.unit != "pe" else ""
-    way = f" {cost.variant}" if cost.unit == "tile" else ""
+    unit = cost.unit
+    fraction = f" F={unit['frac_bits']}" if unit["frac_bits"] is not None else ""
+    shape = f" {unit['rows']}x{unit['cols']}" if "rows" in UNITS[unit["unit"]].options else ""
+    way = f" {unit['variant']}" if "tree" in unit else ""
     return (
-        f"| {cost.unit}{shape}{way} | {cost.grid} {cost.wbits}x{cost.abits}{fraction} | {cost.luts:,} | {cost.ffs:,} | "
+        f"| {unit['unit']}{shape}{way} | {unit['grid']} {unit['wbits']}x{unit['abits']}{fraction} | {cost.luts:,} | {cost.ffs:,} | "
         f"{cost.dsps} | {cost.luts_per_mac:.1f} | {cost.fmax_mhz:.0f} |"
     )
 
@@ -71,16 +75,17 @@ def row(cost: FpgaCost) -> str:
 def page(costs: list[FpgaCost]) -> str:
     """The table as Markdown, with what to conclude."""
     verdicts = []
+    names = ("unit", "grid", "wbits", "frac_bits")
     for unit in ("pe", "array", "tile"):
         post, whole = (
             min(
-                (c for c in costs if (c.unit, c.grid, c.wbits, c.frac_bits, c.dsps) == (unit, *wanted, 0)),
+                (c for c in costs if (*(c.unit[name] for name in names), c.dsps) == (unit, *wanted, 0)),
                 key=lambda c: c.luts,
             )
             for wanted in (("post", 4, 0), ("int", 4, None))
         )
         verdicts.append(
-            f"{unit}: POST4 (F = 0) takes {post.luts_per_mac / whole.luts_per_mac:.2f} times the look-up tables a MAC of "
+            f"{unit}: POST4 (F = 0) takes {post.luts / whole.luts:.2f} times the look-up tables a MAC of "
             f"int4 and reaches {post.fmax_mhz / whole.fmax_mhz:.2f} times its clock"
         )
     tools = ", ".join(f"{name} {version}" for name, version in costs[0].tool_versions.items())

@@ -57,17 +57,17 @@ def cheapest(weight: WeightFormat, count: int = 4) -> list[tuple[int, tuple[int,
     if bits > MAX_FIELD_BITS:
         raise InputError(f"weights have {weight.bits} bits, expected at most {MAX_FIELD_BITS + 1}")
     products = OneHotShift(weight, ActivationFormat(4))
-    found: dict[tuple[int, ...], int] = {}
+    costs: dict[tuple[int, ...], int] = {}
     own = tuple(range(1 << bits))
     for order in permutations(own):
         # The first code at 0, and each new bit of a code the next one: one of each kind.
         if order[0] or any(b > (1 << i) for i, b in enumerate(_new_bits(order))):
             continue
         products.reorder(order)
-        found[order] = decoding(products)
-    ranked = sorted((cost, order) for order, cost in found.items())
+        costs[order] = decoding(products)
+    ranked = sorted((cost, order) for order, cost in costs.items())
     kept = ranked[:count]
-    return kept if own in [order for _, order in kept] else [*kept, (found[own], own)]
+    return kept if own in [order for _, order in kept] else [*kept, (costs[own], own)]
 
 
 def _new_bits(order: tuple[int, ...]) -> list[int]:

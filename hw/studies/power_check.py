@@ -32,21 +32,21 @@ from asq_sw.console import run
 from asq_sw.errors import InputError
 from asq_sw.files import replacing
 from asq_sw.formats import WeightFormat
+from hw.nodes import NODES
 from hw.rtl.verilog import to_rtlil
 from hw.synth.activity.glitches import delayed
-from hw.synth.activity.operands import LANES, gaussian, stimulus
 from hw.synth.activity.program import compile_netlist
 from hw.synth.activity.toggles import Activity, simulate
 from hw.synth.libraries import boolean, liberty
 from hw.synth.libraries import library as libraries
-from hw.synth.libraries.library import Table
+from hw.synth.libraries.library import LibertyTable
 from hw.synth.mapping.flow import TOP, synthesize
 from hw.synth.measure import default_clock_ns
 from hw.synth.netlists.netlist import ONE, ZERO, Instance, Netlist, to_verilog
-from hw.synth.netlists.wires import wire_load
+from hw.synth.netlists.wires import net_load, wire_load
 from hw.synth.power import Power, estimate, leakage_nw
 from hw.synth.timing import Timing, typical_slew
-from hw.units.unit import UnitSpec
+from hw.units.spec import UnitSpec
 
 ORIGINALS = "ASQ_LIBERTY"
 """Environment variable that names the folder of the original Liberty files, which are not carried; else ``liberty``."""
@@ -88,8 +88,8 @@ class _Group:
 
     related: tuple[str, ...]
     when: boolean.Expression | None
-    rise: Table
-    fall: Table
+    rise: LibertyTable
+    fall: LibertyTable
 
 
 Groups = dict[str, dict[str, list[_Group]]]
@@ -104,10 +104,10 @@ def originals() -> Path:
 @lru_cache(maxsize=3)
 def _texts(node: str) -> dict[str, str]:
     folder = originals()
-    paths = sorted(folder.glob(f"{node}*.lib.gz"))
+    paths = sorted(folder.glob(NODES[node].liberty))
     if not paths:
         raise InputError(
-            f"{folder}: has no Liberty file of {node}, expected {node}*.lib.gz ({ORIGINALS} names the folder)"
+            f"{folder}: has no Liberty file of {node}, expected {NODES[node].liberty} ({ORIGINALS} names the folder)"
         )
     return {path.name[:-3]: gzip.decompress(path.read_bytes()).decode() for path in paths}
 
@@ -327,7 +327,7 @@ class _Account:
         registers: NDArray[np.float64],
     ):
         self.netlist, self.activity, self.groups, self.rules = netlist, activity, groups, rules
-        self.load = netlist.load("fanout").mean(axis=1)
+        self.load = net_load(netlist, "fanout").mean(axis=1)
         self.slew = timing.slew.mean(axis=1)
         self.clock = set(netlist.ports[netlist.clock].nets) if netlist.clock else set()
         self.clock_slew = typical_slew(netlist.library)
@@ -628,7 +628,7 @@ def check(spec: UnitSpec, node: str) -> Check:
     clock = default_clock_ns(library)
     mapped = synthesize(to_rtlil(spec.build(), TOP), library, clock, only=(RECIPE,))
     netlist, timing = mapped.netlist, mapped.timing
-    given = stimulus(spec, gaussian(spec.weight, spec.activation, 0), LANES, 0)
+    given = spec.stimulus()
     program = compile_netlist(netlist, apart=True)
     activity = simulate(program, given.inputs, given.counting, kernel=delayed(program, timing))
     ours = estimate(netlist, timing, activity, clock)
@@ -653,7 +653,7 @@ def check(spec: UnitSpec, node: str) -> Check:
     first = _Account(netlist, timing, activity, groups, frozenset(), seen).internal()
     last = _Account(netlist, timing, activity, groups, frozenset({"late"}), seen).internal()
     half_square = 0.5 * library.voltage**2
-    load = netlist.load("fanout")
+    load = net_load(netlist, "fanout")
     toggles = propagated(netlist, activity, seen)[0]
     driven = [i.pins[pin] for i in netlist.instances for pin in i.cell.outputs if pin in i.pins]
     pins = (
@@ -771,7 +771,7 @@ def report(checks: Sequence[Check]) -> str:
 def main(output: Path) -> None:
     """Hold our energies against OpenSTA's on ten netlists of each node (about a minute and a half)."""
     with replacing(output) as temporary:  # first, so that a path that cannot be written is told at once
-        checks = [check(spec, node) for node in libraries.NODES for spec in UNITS]
+        checks = [check(spec, node) for node in NODES for spec in UNITS]
         temporary.write_text(report(checks))
     click.echo(f"{output}: {len(checks)} netlists")
 

@@ -24,6 +24,7 @@ import numpy as np
 
 from asq_sw.console import run
 from asq_sw.formats import WeightFormat
+from hw.nodes import DEFAULT_NODE
 from hw.rtl.verilog import to_rtlil
 from hw.synth.activity.glitches import delayed
 from hw.synth.activity.program import compile_netlist
@@ -80,9 +81,9 @@ def _multiplier() -> Any:
 
 def measure_references(library: Library | None = None, seed: int = 0) -> list[Reference]:
     """Both operations, mapped to ``library`` (nangate45 by default) by the same flow as every unit."""
-    cells = library or load("nangate45")
+    cells = library or load(DEFAULT_NODE)
     clock = default_clock_ns(cells)
-    found = []
+    references = []
     for name, component in (("8-bit add", _adder()), ("8-bit multiply", _multiplier())):
         mapped = synthesize(to_rtlil(component, TOP), cells, clock)
         generator = np.random.default_rng(seed)
@@ -95,7 +96,7 @@ def measure_references(library: Library | None = None, seed: int = 0) -> list[Re
             for activity in (moving, settled)
         )
         area, published = PUBLISHED[name]
-        found.append(
+        references.append(
             Reference(
                 name=name,
                 area_um2=mapped.netlist.area,
@@ -107,7 +108,7 @@ def measure_references(library: Library | None = None, seed: int = 0) -> list[Re
                 published_energy_fj=published,
             )
         )
-    return found
+    return references
 
 
 @click.command()

@@ -14,12 +14,10 @@ point says how accurate its arithmetic is: the SQNR of Gaussian weights with the
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -28,20 +26,21 @@ import click
 
 from asq_sw.console import run
 from asq_sw.errors import InputError
-from asq_sw.files import write_text
 from asq_sw.formats import ActivationFormat, WeightFormat
 from asq_sw.provenance import versions
 from asq_sw.sqnr import sqnr
 from asq_sw.studies.trained_operands import read_layer
+from hw import carried
+from hw.nodes import NODES
 from hw.rtl.verilog import to_rtlil
 from hw.studies import space
-from hw.synth.activity.operands import Operands, gaussian, tile_stimulus
 from hw.synth.libraries import library as libraries
 from hw.synth.libraries.liberty import read as read_liberty
 from hw.synth.mapping.flow import TOP
 from hw.synth.mapping.kinds import area_by_kind
-from hw.synth.measure import _figure, default_clock_ns, lanes_for, streamed, synthesize_tile
+from hw.synth.measure import default_clock_ns, lanes_for, power, significant, synthesize_unit
 from hw.synth.netlists.netlist import Netlist
+from hw.units.operands import Operands, gaussian
 from hw.units.tile import TileSpec
 
 RECIPES = (
@@ -49,7 +48,12 @@ RECIPES = (
     "cells-brent-kung flow", "ripple flow", "cells-brent-kung delay-sized-1.2", "brent-kung delay-sized-1.2",
 )  # fmt: skip
 """Recipes that every column gets: with full-adder cells and without; ABC's scripts that win most often."""
-NODES = ("nangate45", "sky130hd", "asap7")
+
+RECORD = (
+    "grid", "wbits", "abits", "frac_bits", "variant", "rows", "cols", "tree", "share", "registers", "edge_registers",
+    "carry_save", "stage", "order", "sum_bits",
+)  # fmt: skip
+"""What a row says of its tile, of :meth:`hw.units.tile.TileSpec.record`."""
 
 PARTS = {"contenders": space.contenders, "fronts": space.fronts, "wide": space.wide}
 """Parts of the space by name (:mod:`hw.studies.space`)."""
@@ -92,27 +96,22 @@ def measure_tile(
 ) -> dict[str, Any]:
     """One row: area, delay, energy and accuracy of a tile, by default at its node's default clock."""
     clock = default_clock_ns(cells) if clock_ns is None else clock_ns
-    mapped = synthesize_tile(tile, cells, clock, wires, RECIPES)
+    mapped = synthesize_unit(tile, cells, clock, wires, RECIPES)
     lanes = lanes_for(mapped)
-    used = streamed(mapped, tile_stimulus(tile, operands, lanes), clock, wires)
-    held = used
+    streaming = power(mapped, tile.stimulus(lanes, operands=operands), clock, wires)
+    stationary = streaming
     if not tile.registers:
-        held = streamed(mapped, tile_stimulus(tile, operands, lanes, held=True), clock, wires)
-    netlist, macs = mapped.netlist, tile.macs
+        stationary = power(mapped, tile.stimulus(lanes, operands=operands, stationary=True), clock, wires)
+    netlist, macs, record = mapped.netlist, tile.macs, tile.record()
     return {
-        "node": cells.node, "grid": tile.weight.grid, "wbits": tile.weight.bits, "abits": tile.abits,
-        "frac_bits": tile.weight.frac_bits if tile.weight.takes_frac_bits else None,
-        "format": tile.weight.name,
-        "variant": tile.variant, "rows": tile.rows, "cols": tile.cols, "tree": tile.tree, "share": tile.share,
-        "registers": tile.registers, "edge_registers": tile.edge_registers, "carry_save": tile.carry_save,
-        "stage": tile.stage, "order": list(tile.order), "sum_bits": tile.sum_bits, "clock_ns": clock,
-        "area_per_mac_um2": _figure(netlist.area / macs),
-        "logic_per_mac_um2": _figure((netlist.area - netlist.area_sequential) / macs),
-        "delay_ns": _figure(mapped.timing.delay_ns), "slack_ns": _figure(clock - mapped.timing.delay_ns),
-        "energy_per_mac_fj": _figure(used.total_fj / macs),
-        "energy_held_per_mac_fj": _figure(held.total_fj / macs), "activity": _figure(used.activity),
-        "leakage_per_mac_nw": _figure(used.leakage_nw / macs),
-        "sqnr_db": _figure(sqnr(tile.weight, abits=tile.abits).db),
+        "node": cells.node, **{name: record[name] for name in RECORD}, "format": tile.weight.name, "clock_ns": clock,
+        "area_per_mac_um2": significant(netlist.area / macs),
+        "logic_per_mac_um2": significant((netlist.area - netlist.area_sequential) / macs),
+        "delay_ns": significant(mapped.timing.delay_ns), "slack_ns": significant(clock - mapped.timing.delay_ns),
+        "energy_per_mac_fj": significant(streaming.total_fj / macs),
+        "energy_held_per_mac_fj": significant(stationary.total_fj / macs), "activity": significant(streaming.activity),
+        "leakage_per_mac_nw": significant(streaming.leakage_nw / macs),
+        "sqnr_db": significant(sqnr(tile.weight, abits=tile.abits).db),
         "operands": operands.source, "recipe": mapped.recipe, "cells": len(netlist.instances),
         "area_by_kind_um2": parts(netlist, macs),
     }  # fmt: skip
@@ -120,7 +119,7 @@ def measure_tile(
 
 def parts(netlist: Netlist, macs: int) -> dict[str, float]:
     """Area per MAC by kind of cell, um^2."""
-    return {name: _figure(area / macs) for name, area in area_by_kind(netlist).items()}
+    return {name: significant(area / macs) for name, area in area_by_kind(netlist).items()}
 
 
 @dataclass(frozen=True)
@@ -141,47 +140,16 @@ def _cells(node: str, liberty: tuple[str, ...]) -> libraries.Library:
 
 def _one(task: _Task) -> dict[str, Any]:
     tile, path = task.tile, task.path
-    found = (
+    operands = (
         gaussian(tile.weight, tile.activation)
         if path is None
         else load_operands(path, tile.weight, tile.activation)
     )
-    return measure_tile(tile, _cells(task.node, task.liberty), found, clock_ns=task.clock_ns)
-
-
-def table(trained: bool = False) -> dict[str, Any]:
-    """The measured tiles that the product carries: ``rows`` by :func:`key`.
-
-    ``trained``: with the operands of a trained layer (ResNet-20's layer2.1.conv1, :mod:`asq_sw.studies.trained_operands`).
-    """
-    name = "tiles_trained.json" if trained else "tiles.json"
-    found: dict[str, Any] = json.loads((files("hw") / "data" / name).read_text(encoding="utf-8"))
-    return found
-
-
-def fronts() -> dict[str, Any]:
-    """The rows at every clock that the product carries (part ``fronts``), as :func:`table`."""
-    path = files("hw") / "data" / "fronts.json"
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
-
-
-def _held(output: Path) -> dict[str, Any]:
-    """The rows of a search that was made before, if any."""
-    if not output.exists():
-        return {"rows": {}}
-    try:
-        held: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
-        held["rows"].keys()
-    except (ValueError, KeyError, AttributeError, TypeError, OSError) as error:
-        raise InputError(
-            f"{output}: holds no rows of a search ({error}), expected those or no file"
-        ) from error
-    return held
+    return measure_tile(tile, _cells(task.node, task.liberty), operands, clock_ns=task.clock_ns)
 
 
 @click.command(help="Measure broadcast tiles; run again after an interrupt, it goes on.")
-@click.option("--node", "nodes", multiple=True, type=click.Choice(NODES), help="By default all three.")
+@click.option("--node", "nodes", multiple=True, type=click.Choice(list(NODES)), help="By default all.")
 @click.option(
     "--part",
     "parts",
@@ -205,7 +173,7 @@ def main(
     nodes: tuple[str, ...], parts: tuple[str, ...], path: str | None, named: tuple[str, ...], liberty: tuple[str, ...],
     name: str, clock_ns: float | None, minutes: float | None, jobs: int, output: Path,
 ) -> None:  # fmt: skip
-    held = _held(output)
+    table = carried.read(output, "rows")
     if path is not None:
         load_operands(path, space.INT4, ActivationFormat(4))  # before the work begins
     known = {tile.name: tile for tile in points()}
@@ -229,10 +197,10 @@ def main(
                 for factor in space.CLOCKS if part == "fronts" else (1.0,):
                     place = key(tile, node, source, period * factor)
                     task = (place, _Task(tile, node, path, liberty, period * factor))
-                    if place not in held["rows"] and task not in tasks:
+                    if place not in table["rows"] and task not in tasks:
                         tasks.append(task)
-    click.echo(f"{len(tasks)} tiles to measure, {len(held['rows'])} measured before", err=True)
-    held |= {"made_by": "python -m hw.studies.search", "versions": versions(("amaranth", "pyosys"))}
+    click.echo(f"{len(tasks)} tiles to measure, {len(table['rows'])} measured before", err=True)
+    table |= {"made_by": "python -m hw.studies.search", "versions": versions(("amaranth", "pyosys"))}
     start, done = monotonic(), 0
     with ProcessPoolExecutor(jobs) as pool:
         waiting: dict[Future[dict[str, Any]], str] = {}
@@ -247,8 +215,8 @@ def main(
                 break
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                 place, row = waiting.pop(future), future.result()
-                held["rows"][place] = row
-                write_text(output, json.dumps(held, indent=1, sort_keys=True) + "\n")
+                table["rows"][place] = row
+                carried.write(output, table)
                 done += 1
                 spent = monotonic() - start
                 click.echo(

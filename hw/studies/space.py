@@ -122,7 +122,7 @@ def _order(weight: WeightFormat, order: str) -> tuple[int, ...]:
     fields = range(1 << weight.magnitude_bits)
     if order == FALLING:
         return tuple(reversed(fields))
-    return next(found for _, found in cheapest(weight, 3) if found != tuple(fields))
+    return next(codes for _, codes in cheapest(weight, 3) if codes != tuple(fields))
 
 
 def tile(weight: WeightFormat, way: Way, **fields: Any) -> TileSpec:
@@ -138,7 +138,7 @@ def contenders() -> Iterator[TileSpec]:
     """
     small = dict(zip(("rows", "cols"), SIZES[0], strict=True))
     large = dict(zip(("rows", "cols"), SIZES[1], strict=True))
-    ways = [(weight, way) for weight, found in CONTENDERS.items() for way in found]
+    ways = [(weight, way) for weight, several in CONTENDERS.items() for way in several]
     for weight, way in ways:
         yield tile(weight, way, **small, **PIPELINES[0])
     for weight in (INT4, INT3, INT2, POST4, POST3, POST2):

@@ -17,9 +17,11 @@ from asq_sw.files import write_text
 from asq_sw.formats import MAX_BITS, MIN_BITS, WeightFormat, legal
 from asq_sw.provenance import versions
 from hw import costs
-from hw.synth.libraries.library import NODES, load
+from hw.carried import UNIT_COSTS
+from hw.nodes import NODES
+from hw.synth.libraries.library import load
 from hw.synth.parallel import Task, measure_all
-from hw.units.unit import UnitSpec
+from hw.units.spec import UnitSpec
 
 FIELDS = (
     "unit",
@@ -72,9 +74,9 @@ def specs() -> Iterator[UnitSpec]:
 def make(nodes: Iterable[str], jobs: int | None = None) -> dict[str, Any]:
     """Measure all :func:`specs` at ``nodes``, ``jobs`` at a time."""
     wanted = [(spec, node) for node in nodes for spec in specs()]
-    found = measure_all([Task(spec, node) for spec, node in wanted], jobs)
+    measured = measure_all([Task(spec, node) for spec, node in wanted], jobs)
     units = {}
-    for (spec, _), cost in zip(wanted, found, strict=True):
+    for (spec, _), cost in zip(wanted, measured, strict=True):
         record = cost.to_json()
         units[costs.key(spec, cost.node)] = {field: record[field] for field in FIELDS}
     return {
@@ -84,17 +86,17 @@ def make(nodes: Iterable[str], jobs: int | None = None) -> dict[str, Any]:
             "libraries": {
                 node: {"sources": load(node).sources, "table": load(node).digest} for node in nodes
             },
-            "operands": found[0].operands if found else "",
-            "wires": found[0].wires if found else "",
+            "operands": measured[0].operands if measured else "",
+            "wires": measured[0].wires if measured else "",
         },
         "units": dict(sorted(units.items())),
     }
 
 
 @click.command()
-@click.option("--node", "nodes", multiple=True, type=click.Choice(NODES), help="Nodes; by default all.")
+@click.option("--node", "nodes", multiple=True, type=click.Choice(list(NODES)), help="Nodes; by default all.")
 @click.option("--jobs", type=click.IntRange(1), help="Units at a time; by default one per core.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=costs.TABLE, show_default=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=UNIT_COSTS, show_default=True)
 def main(nodes: tuple[str, ...], jobs: int | None, output: Path) -> None:
     """Measure the units and write the table."""
     data = make(nodes or NODES, jobs)

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hw.rtl.verilog import run_yosys, to_rtlil
+from hw.rtl.verilog import to_rtlil
+from hw.rtl.yosys import run_yosys
 from hw.synth.libraries.library import Library
 from hw.synth.mapping import flow
 from hw.synth.measure import default_clock_ns, synthesize_unit
-from hw.units.tile import TileSpec
-from hw.units.unit import UnitSpec
+from hw.units.unit import Unit
 
 # By the type of a word-level cell, else by the name of the signal that it drives (first match).
 _BY_TYPE = {
@@ -54,7 +54,7 @@ def _parts(module: dict[str, Any]) -> dict[str, str]:
             for bit in net["bits"]:
                 # The innermost name is the most telling: flattening joins names along the hierarchy.
                 names.setdefault(bit, name.split(".")[-1])
-    found: dict[str, str] = {}
+    part_of: dict[str, str] = {}
     users: dict[Any, list[str]] = {}
     for cell, record in module["cells"].items():
         for port, bits in record["connections"].items():
@@ -73,12 +73,12 @@ def _parts(module: dict[str, Any]) -> dict[str, str]:
             part for part, starts in _BY_NAME if any(names.get(bit, "").startswith(starts) for bit in driven)
         ]
         if by_type or by_name:
-            found[cell] = (by_type + by_name)[0]
+            part_of[cell] = (by_type + by_name)[0]
     # What has no telling name belongs to the part that uses it, if there is just one.
     for _ in module["cells"]:
         changed = False
         for cell, record in module["cells"].items():
-            if cell in found:
+            if cell in part_of:
                 continue
             readers = {
                 user
@@ -87,22 +87,22 @@ def _parts(module: dict[str, Any]) -> dict[str, str]:
                 for bit in bits
                 for user in users.get(bit, ())
             }
-            parts = {found.get(user, OTHER) for user in readers}
+            parts = {part_of.get(user, OTHER) for user in readers}
             if len(parts) == 1 and OTHER not in parts:
-                found[cell] = parts.pop()
+                part_of[cell] = parts.pop()
                 changed = True
         if not changed:
             break
-    return {cell: found.get(cell, OTHER) for cell in module["cells"]}
+    return {cell: part_of.get(cell, OTHER) for cell in module["cells"]}
 
 
-def breakdown(spec: UnitSpec | TileSpec, library: Library, clock_ns: float | None = None) -> Breakdown:
+def breakdown(unit: Unit, library: Library, clock_ns: float | None = None) -> Breakdown:
     """Area of a unit by part (two runs of Yosys, not cached; under a second for a processing element)."""
     clock = default_clock_ns(library) if clock_ns is None else clock_ns
-    whole = synthesize_unit(spec, library, clock).netlist.area
+    whole = synthesize_unit(unit, library, clock).netlist.area
     with tempfile.TemporaryDirectory(prefix="asq-parts-") as name:
         folder = Path(name)
-        flow.write_inputs(folder, to_rtlil(spec.build(), flow.TOP), library, clock)
+        flow.write_inputs(folder, to_rtlil(unit.build(), flow.TOP), library, clock)
         start = flow.front(name, "")
         words = start[: start.index("alumacc")]
         run_yosys([*words, "memory_collect", f"write_json {name}/words.json", f"write_rtlil {name}/words.il"])

@@ -18,12 +18,11 @@ from typing import Any
 
 from asq_sw.errors import InputError
 from asq_sw.provenance import versions
-from hw.rtl.verilog import run_yosys, to_rtlil
+from hw.rtl.verilog import to_rtlil
+from hw.rtl.yosys import run_yosys
 from hw.synth.mapping import cache
 from hw.synth.mapping.flow import TOP
-from hw.synth.measure import tile_fields
-from hw.units.tile import TileSpec, meant
-from hw.units.unit import UnitSpec
+from hw.units.unit import Unit
 
 
 @dataclass(frozen=True)
@@ -59,36 +58,31 @@ _FLIPFLOPS = ("SB_DFF", "TRELLIS_FF")
 
 @dataclass(frozen=True)
 class FpgaCost:
-    """What a unit takes of a device, and the clock that it reaches there after place and route."""
+    """What a unit takes of a device, and the clock that it reaches there after place and route.
 
-    unit: str
-    grid: str
-    wbits: int
-    abits: int
-    variant: str
-    frac_bits: int | None
-    rows: int
-    cols: int
+    ``unit`` is the unit's own record (:meth:`hw.units.unit.Unit.record`); ``luts_per_mac`` is None for a unit that makes
+    no products.
+    """
+
+    unit: dict[str, Any]
     fpga: str
     device: str
     luts: int
     ffs: int
     dsps: int
     brams: int
-    luts_per_mac: float
+    luts_per_mac: float | None
     fmax_mhz: float
     tool_versions: dict[str, str]
-    tile: dict[str, Any] | None = None
-    """What a tile alone has (:func:`hw.synth.measure.tile_fields`)."""
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-ready dict; what a tile alone has stands beside the rest."""
-        record = asdict(self)
-        tile = record.pop("tile")
-        return record | (tile or {})
+        """A JSON-ready dict; the unit's record stands beside the figures."""
+        figures = asdict(self)
+        unit: dict[str, Any] = figures.pop("unit")
+        return unit | figures
 
 
-def _harness(spec: UnitSpec | TileSpec) -> Any:
+def _harness(unit: Unit) -> Any:
     from amaranth.hdl import Cat, Module, Signal, Value
     from amaranth.lib import wiring
     from amaranth.lib.wiring import In, Out
@@ -99,11 +93,11 @@ def _harness(spec: UnitSpec | TileSpec) -> Any:
 
         def elaborate(self, platform: object) -> Module:
             m = Module()
-            unit = spec.build()
-            m.submodules.unit = unit
+            component = unit.build()
+            m.submodules.unit = component
             into: list[Any] = []
             out: list[Any] = []
-            for _, member, port in unit.signature.flatten(unit):
+            for _, member, port in component.signature.flatten(component):
                 (into if member.flow == wiring.In else out).append(Value.cast(port))
             shift = Signal(len(Cat(*into)), reset_less=True)
             captured = Signal(len(Cat(*out)), reset_less=True)
@@ -120,14 +114,14 @@ def _harness(spec: UnitSpec | TileSpec) -> Any:
 
 
 def _count(target: _Target, stat: dict[str, Any]) -> dict[str, int]:
-    found = {"luts": 0, "ffs": 0, "dsps": 0, "brams": 0}
+    counts = {"luts": 0, "ffs": 0, "dsps": 0, "brams": 0}
     for cell, number in stat["design"]["num_cells_by_type"].items():
         if cell.startswith(_FLIPFLOPS):
-            found["ffs"] += number
+            counts["ffs"] += number
         elif cell in target.counts:
             resource, each = target.counts[cell]
-            found[resource] += number * each
-    return found
+            counts[resource] += number * each
+    return counts
 
 
 def _route(target: _Target, folder: Path, seed: int) -> float:
@@ -150,12 +144,12 @@ def _route(target: _Target, folder: Path, seed: int) -> float:
     return float(min(clock["achieved"] for clock in clocks.values()))
 
 
-def measure_fpga(spec: UnitSpec | TileSpec, fpga: str, seed: int = 1, multipliers: bool = True) -> FpgaCost:
+def measure_fpga(unit: Unit, fpga: str, seed: int = 1, multipliers: bool = True) -> FpgaCost:
     """Synthesize, place and route a unit (cached; from ten seconds on).
 
     Parameters
     ----------
-    spec : UnitSpec or TileSpec
+    unit : Unit
     fpga : "ice40" or "ecp5"
     seed : int
         Of the placer.
@@ -176,11 +170,11 @@ def measure_fpga(spec: UnitSpec | TileSpec, fpga: str, seed: int = 1, multiplier
         target = replace(target, synth=f"{target.synth} -nodsp")
     if find_spec(target.package) is None:
         raise InputError(f"fpga {fpga} needs the package {target.package}, expected: pip install 'asq[fpga]'")
-    alone, harness = to_rtlil(spec.build(), TOP), to_rtlil(_harness(spec), TOP)
+    alone, harness = to_rtlil(unit.build(), TOP), to_rtlil(_harness(unit), TOP)
     tools = versions(("amaranth", "pyosys", target.package.replace("_", "-")))
     key = cache.key("fpga", alone, harness, repr(target), str(seed), json.dumps(tools))
-    held = cache.get(key)
-    if held is None:
+    counts = cache.get(key)
+    if counts is None:
         with tempfile.TemporaryDirectory(prefix="asq-fpga-") as name:
             folder = Path(name)
             for part, text in (("alone", alone), ("harness", harness)):
@@ -193,25 +187,17 @@ def measure_fpga(spec: UnitSpec | TileSpec, fpga: str, seed: int = 1, multiplier
                     ]
                 )
             stat = json.loads((folder / "alone.stat").read_text(encoding="utf-8"))
-            held = _count(target, stat) | {"fmax_mhz": _route(target, folder, seed)}
-        cache.put(key, held)
+            counts = _count(target, stat) | {"fmax_mhz": _route(target, folder, seed)}
+        cache.put(key, counts)
     return FpgaCost(
-        unit=spec.unit,
-        grid=spec.weight.grid,
-        wbits=spec.weight.bits,
-        abits=spec.abits,
-        variant=spec.variant,
-        frac_bits=spec.weight.frac_bits if spec.weight.takes_frac_bits else None,
-        rows=spec.rows,
-        cols=spec.cols,
+        unit=unit.record(),
         fpga=fpga,
         device=target.device,
-        luts=held["luts"],
-        ffs=held["ffs"],
-        dsps=held["dsps"],
-        brams=held["brams"],
-        luts_per_mac=held["luts"] / spec.macs,
-        fmax_mhz=round(held["fmax_mhz"], 2),
+        luts=counts["luts"],
+        ffs=counts["ffs"],
+        dsps=counts["dsps"],
+        brams=counts["brams"],
+        luts_per_mac=counts["luts"] / unit.macs if unit.macs else None,
+        fmax_mhz=round(counts["fmax_mhz"], 2),
         tool_versions=tools,
-        tile=tile_fields(meant(spec)),
     )

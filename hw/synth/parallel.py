@@ -7,19 +7,19 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
-from hw.synth.activity.operands import Operands
+from hw.nodes import DEFAULT_NODE
 from hw.synth.libraries.library import Library
-from hw.synth.measure import UnitCost, measure
-from hw.units.tile import TileSpec
-from hw.units.unit import UnitSpec
+from hw.synth.measure import Measurement, measure
+from hw.units.operands import Operands
+from hw.units.unit import Unit
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
     """The arguments of one :func:`hw.synth.measure.measure`."""
 
-    spec: UnitSpec | TileSpec
-    library: Library | str = "nangate45"
+    unit: Unit
+    library: Library | str = DEFAULT_NODE
     clock_ns: float | None = None
     operands: Operands | None = None
     wires: str = "fanout"
@@ -27,30 +27,30 @@ class Task:
     seed: int = 0
 
 
-def _one(task: Task) -> UnitCost:
+def _one(task: Task) -> Measurement:
     return measure(
-        task.spec, task.library, task.clock_ns, task.operands, task.wires, task.glitches, task.seed
+        task.unit, task.library, task.clock_ns, task.operands, task.wires, task.glitches, task.seed
     )
 
 
 def measure_all(
     tasks: Sequence[Task], jobs: int | None = None, step: Callable[[int], None] | None = None
-) -> list[UnitCost]:
+) -> list[Measurement]:
     """Measure several units, ``jobs`` at a time (by default one per core), in the order of ``tasks``.
 
     Equal netlists are synthesized once (:mod:`hw.synth.mapping.cache`). ``step`` is called with the number done.
     """
     jobs = min(jobs or os.cpu_count() or 1, len(tasks))
-    found = []
+    measured = []
     if jobs <= 1:
         for number, task in enumerate(tasks, start=1):
-            found.append(_one(task))
+            measured.append(_one(task))
             if step:
                 step(number)
-        return found
+        return measured
     with ProcessPoolExecutor(max_workers=jobs) as pool:
         for number, cost in enumerate(pool.map(_one, tasks), start=1):
-            found.append(cost)
+            measured.append(cost)
             if step:
                 step(number)
-    return found
+    return measured

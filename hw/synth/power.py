@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.synth.activity.toggles import Activity
-from hw.synth.libraries.library import Table
+from hw.synth.libraries.library import LibertyTable
 from hw.synth.netlists.netlist import ZERO, Instance, Netlist
+from hw.synth.netlists.wires import net_load
 from hw.synth.timing import Timing, typical_slew
 
 
@@ -70,7 +71,7 @@ def estimate(
 ) -> Power:
     """Energy per cycle of ``netlist`` at the toggles of ``activity`` and a clock period of ``period_ns``."""
     library = netlist.library
-    load = netlist.load(wires).mean(axis=1)
+    load = net_load(netlist, wires).mean(axis=1)
     half_square = 0.5 * library.voltage**2
     slew = timing.slew.mean(axis=1)
     clock_slew = typical_slew(library)
@@ -109,7 +110,7 @@ def estimate(
     )
 
 
-def _edges(energy: dict[str, Table], kind: str, slew: float) -> float:
+def _edges(energy: dict[str, LibertyTable], kind: str, slew: float) -> float:
     return sum(
         energy[f"{edge}_{kind}"].at(slew) for edge in ("capture", "return") if f"{edge}_{kind}" in energy
     )

@@ -19,8 +19,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from asq_sw.errors import InputError
-from hw.synth.libraries.library import Arc, Library, Table
+from hw.synth.libraries.library import Arc, LibertyTable, Library
 from hw.synth.netlists.netlist import ZERO, Instance, Netlist
+from hw.synth.netlists.wires import net_load
 
 _SENSES = {"+": 0, "-": 1, "*": 2}
 RISE, FALL = 0, 1
@@ -72,9 +73,9 @@ class _Tables:
 
     def __init__(self) -> None:
         self.index: dict[int, int] = {}
-        self.keep: list[Table] = []
+        self.keep: list[LibertyTable] = []
 
-    def add(self, table: Table) -> int:
+    def add(self, table: LibertyTable) -> int:
         if id(table) not in self.index:
             self.index[id(table)] = len(self.keep)
             self.keep.append(table)
@@ -149,7 +150,7 @@ def _propagate(
 def analyze(netlist: Netlist, wires: str = "fanout") -> Timing:
     """Static timing of ``netlist``; cost about 1 us per arc."""
     library = netlist.library
-    load = netlist.load(wires)
+    load = net_load(netlist, wires)
     clock_slew = typical_slew(library)
     # Two more nets: the clock, and what drives the unit's inputs.
     clock, launch = netlist.nets, netlist.nets + 1

@@ -14,15 +14,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
-from typing import ClassVar
+from typing import ClassVar, Self
 
+import numpy as np
 from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
+from numpy.typing import ArrayLike, NDArray
 
 from asq_sw.errors import InputError
 from hw.rtl.hierarchy import Copies
+from hw.units.operands import CYCLES, Codes, Operands, after
 from hw.units.pe import Element
-from hw.units.unit import UnitSpec
+from hw.units.spec import UnitSpec
+from hw.units.unit import Part
 
 
 def delayed(m: Module, value: Value, cycles: int, name: str) -> Value:
@@ -32,6 +36,11 @@ def delayed(m: Module, value: Value, cycles: int, name: str) -> Value:
         m.d.sync += register.eq(value)
         value = register
     return value
+
+
+def element_of(spec: UnitSpec) -> UnitSpec:
+    """The processing element that an array is made of."""
+    return replace(spec, unit="pe", rows=1, cols=1, skew=False)
 
 
 class Row(wiring.Component):
@@ -48,9 +57,8 @@ class Row(wiring.Component):
     """
 
     def __init__(self, spec: UnitSpec):
-        element = replace(spec, unit="pe", rows=1, cols=1, skew=False)
-        build = element.builder()
-        self.elements = Copies(lambda: build(element), [f"pe_{c}" for c in range(spec.cols)])
+        element = element_of(spec)
+        self.elements = Copies(element.build, [f"pe_{c}" for c in range(spec.cols)])
         self.module_name = f"{spec.name}_row"
         first = self.elements.first
         self.down, self.broadcast = first.down, first.broadcast
@@ -109,6 +117,17 @@ class Array(wiring.Component):
             **{name: ports[f"{name}_out"].array(spec.cols) for name in first.down[1:]},
         }
         super().__init__(members)
+
+    @classmethod
+    def from_spec(cls, spec: UnitSpec) -> Self:
+        """The array that a :class:`hw.units.spec.UnitSpec` means."""
+        return cls(spec)
+
+    @staticmethod
+    def part(spec: UnitSpec) -> Part:
+        """Its processing element."""
+        element = element_of(spec)
+        return Part(element.build(), element.name)
 
     @property
     def elements(self) -> list[list[Element]]:
@@ -173,6 +192,46 @@ class SystolicArray(Array):
     dataflow = "ws"
     skewed_weights = False
 
+    @staticmethod
+    def timing(spec: UnitSpec) -> list[str]:
+        """Lines of the header on sums and when what happens."""
+        rows, cols = spec.rows, spec.cols
+        entry, leave = ("t", f"t + {rows + cols - 1}") if spec.skew else ("t + r", f"t + {rows} + c")
+        return [
+            f"partial sums hold {spec.terms} products in {spec.psum_bits} bits",
+            f"load for {rows} cycles, the last row's weights first; then, counting cycles from 0,",
+            f"element r of vector t is at a__r in cycle {entry}; its sum is at psum__c in cycle {leave}",
+        ]
+
+    @staticmethod
+    def drive(
+        spec: UnitSpec, operands: Operands, columns: Codes, generator: np.random.Generator
+    ) -> tuple[dict[str, ArrayLike], NDArray[np.bool_]]:
+        """Rows and columns of the matrices, skewed as the array expects it: weights stay, activations stream; and which
+        cycles count. ``columns``: as many as lanes."""
+        lanes, cycles = len(columns), min(CYCLES, operands.activations.shape[1])
+        k_total, n_total = operands.weights.shape
+        t_total = operands.activations.shape[1]
+        first_k = generator.integers(0, k_total, lanes)
+        first_n = generator.integers(0, n_total, lanes)
+        first_t = generator.integers(0, t_total, lanes)
+        fill = spec.rows + spec.cols
+        length = spec.rows + fill + cycles
+        time = np.arange(length) - spec.rows
+        inputs: dict[str, ArrayLike] = {}
+        for r in range(spec.rows):
+            late = 0 if spec.skew else r
+            t = (first_t[None, :] + (time - late)[:, None]) % t_total
+            inputs[f"a__{r}"] = operands.activations[(first_k + r) % k_total, t]
+        row = np.maximum(spec.rows - 1 - np.arange(length), 0)  # the last row's weights first; then they stay
+        for c in range(spec.cols):
+            inputs[f"w__{c}"] = operands.weights[
+                (first_k[None, :] + row[:, None]) % k_total, (first_n + c) % n_total
+            ]
+        loading = (np.arange(length) < spec.rows).astype(np.int64)
+        inputs["load"] = np.broadcast_to(loading[:, None], (length, lanes))
+        return inputs, after(spec.rows + fill, length)
+
 
 class OutputStationaryArray(Array):
     """Output-stationary array: sum[r][c] = sum over time k of a[r](k) * w[c](k).
@@ -206,7 +265,42 @@ class OutputStationaryArray(Array):
     dataflow = "os"
     skewed_weights = True
 
+    @staticmethod
+    def timing(spec: UnitSpec) -> list[str]:
+        """Lines of the header on sums and when what happens."""
+        rows, cols = spec.rows, spec.cols
+        entry = "k" if spec.skew else "k + r (a__r) or k + c (w__c)"
+        return [
+            f"partial sums hold {spec.terms} products in {spec.psum_bits} bits",
+            f"drain for {rows} cycles to clear; then, counting cycles from 0, term k enters in cycle {entry};",
+            f"K terms take K + {rows + cols - 2} cycles; then drain: sum__c is row {rows - 1}, the next the row above",
+        ]
 
-def systolic_array(spec: UnitSpec) -> Array:
-    """The array that a :class:`hw.units.unit.UnitSpec` means."""
-    return SystolicArray(spec) if spec.dataflow == "ws" else OutputStationaryArray(spec)
+    @staticmethod
+    def drive(
+        spec: UnitSpec, operands: Operands, columns: Codes, generator: np.random.Generator
+    ) -> tuple[dict[str, ArrayLike], NDArray[np.bool_]]:
+        """Rows and columns of the matrices, skewed as the array expects it, both streaming along K; and which cycles
+        count. ``columns``: as many as lanes."""
+        lanes = len(columns)
+        k_total, n_total = operands.weights.shape
+        t_total = operands.activations.shape[1]
+        first_n = generator.integers(0, n_total, lanes)
+        first_t = generator.integers(0, t_total, lanes)
+        length = spec.rows + k_total  # clear the sums, then stream along K, round and round where rows lag
+        k = np.arange(length) - spec.rows
+        inputs: dict[str, ArrayLike] = {}
+        for r in range(spec.rows):
+            late = (k - (0 if spec.skew else r)) % k_total
+            inputs[f"a__{r}"] = operands.activations[late[:, None], (first_t + r) % t_total]
+        for c in range(spec.cols):
+            late = (k - (0 if spec.skew else c)) % k_total
+            inputs[f"w__{c}"] = operands.weights[late[:, None], (first_n + c) % n_total]
+        draining = (np.arange(length) < spec.rows).astype(np.int64)
+        inputs["drain"] = np.broadcast_to(draining[:, None], (length, lanes))
+        return inputs, after(min(2 * spec.rows + spec.cols, length - 1), length)
+
+
+def systolic_array(spec: UnitSpec) -> type[Array]:
+    """The class of the array that a :class:`hw.units.spec.UnitSpec` means."""
+    return SystolicArray if spec.dataflow == "ws" else OutputStationaryArray

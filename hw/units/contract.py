@@ -18,13 +18,13 @@ LINE = 96
 
 def stored(tile: TileSpec) -> list[int | None]:
     """What to apply to ``w``, by weight code of the format; None for a code that the variant cannot take."""
-    found: list[int | None] = []
+    words: list[int | None] = []
     for code in range(1 << tile.weight.storage_bits):
         try:
-            found.append(int(tile.stored(np.array(code))))
+            words.append(int(tile.stored(np.array(code))))
         except InputError:
-            found.append(None)
-    return found
+            words.append(None)
+    return words
 
 
 def corrections(tile: TileSpec) -> dict[str, list[int | None]]:
@@ -37,7 +37,7 @@ def corrections(tile: TileSpec) -> dict[str, list[int | None]]:
         None if word is None else tile.products.correction(code) for code, word in enumerate(stored(tile))
     ]
     return {
-        name: [None if found is None else int(found[index]) for found in by_code]
+        name: [None if lacking is None else int(lacking[index]) for lacking in by_code]
         for index, name in enumerate(tile.products.sums)
     }
 
@@ -52,27 +52,26 @@ def ports(tile: TileSpec) -> list[dict[str, Any]]:
     for name in tile.outputs:
         packed[name] = {"field_bits": s, "signed": True, "order": f"{name}[c] = {name}[c*{s} +: {s}]"}
     component = tile.build()
-    found: list[dict[str, Any]] = [{"name": "clk", "direction": "input", "width": 1}]
+    listed: list[dict[str, Any]] = [{"name": "clk", "direction": "input", "width": 1}]
     if tile.reset:
-        found.append({"name": "rst", "direction": "input", "width": 1})
+        listed.append({"name": "rst", "direction": "input", "width": 1})
     for name, member in component.signature.members.items():
         direction = "input" if member.flow == wiring.In else "output"
         width = len(getattr(component, name).as_value()) if name in packed else len(getattr(component, name))
-        found.append({"name": name, "direction": direction, "width": width, **packed.get(name, {})})
-    return found
+        listed.append({"name": name, "direction": direction, "width": width, **packed.get(name, {})})
+    return listed
 
 
 def record(tile: TileSpec) -> dict[str, Any]:
     """All of it, JSON-ready, as ``asq verilog tile --corrections`` writes it."""
+    fields = tile.record()
     return {
         "module": tile.name,
         "made_by": f"asq verilog {tile.options}",
-        "grid": tile.weight.grid,
-        "wbits": tile.weight.bits,
-        "frac_bits": tile.weight.frac_bits if tile.weight.takes_frac_bits else None,
-        "abits": tile.abits,
-        "signed_activations": tile.signed_activations,
-        "variant": tile.variant,
+        **{
+            name: fields[name]
+            for name in ("grid", "wbits", "frac_bits", "abits", "signed_activations", "variant")
+        },
         "rows": tile.rows,
         "cols": tile.cols,
         "options": tile.choices,

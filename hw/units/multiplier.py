@@ -11,13 +11,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Self
 
+import numpy as np
 from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from numpy.typing import ArrayLike, NDArray
 
 from asq_sw.errors import InputError
 from asq_sw.formats import GRIDS, ActivationFormat, WeightFormat, grids, signed_width
-from hw.units.unit import UnitSpec, formats_name
+from hw.units.operands import CYCLES, Codes, Operands, after
+from hw.units.spec import UnitSpec, formats_name
 
 
 class Multiplier(wiring.Component):
@@ -82,8 +85,23 @@ class Multiplier(wiring.Component):
 
     @classmethod
     def from_spec(cls, spec: UnitSpec, split_carry: bool = False) -> Self:
-        """The multiplier that a :class:`hw.units.unit.UnitSpec` means (:data:`hw.units.unit.REGISTRY` names this)."""
+        """The multiplier that a :class:`hw.units.spec.UnitSpec` means."""
         return cls(spec.weight, spec.abits, spec.signed_activations, split_carry=split_carry)
+
+    @staticmethod
+    def timing(spec: UnitSpec) -> list[str]:
+        """Lines of the header on sums and when what happens: there are none."""
+        return []
+
+    @staticmethod
+    def drive(
+        spec: UnitSpec, operands: Operands, columns: Codes, generator: np.random.Generator
+    ) -> tuple[dict[str, ArrayLike], NDArray[np.bool_]]:
+        """A weight of each of ``columns`` (lanes,) that stays, activations that stream; and which cycles count."""
+        k = generator.integers(0, len(operands.weights), len(columns))
+        cycles = min(CYCLES, operands.activations.shape[1])
+        weights = np.broadcast_to(operands.weights[k, columns], (cycles, len(columns)))
+        return {"a": operands.activations[k, :cycles].T, "w": weights}, after(1, cycles)
 
     @property
     def module_name(self) -> str:
@@ -115,7 +133,7 @@ def fit(value: Value, width: int) -> Value:
     return Cat(value, fill.replicate(width - len(value)))
 
 
-class Table(Elaboratable):
+class ConstantTable(Elaboratable):
     """A constant table in a module of its own: ``value = entries[index]``, combinational.
 
     Parameters
@@ -149,7 +167,7 @@ class Table(Elaboratable):
 def lookup(m: Module, index: Value, entries: Sequence[int | None], shape: Shape, name: str) -> Value:
     """A constant function of ``index``: ``entries[index]``; ``None`` where the value does not matter.
 
-    A slice of the index where it is one, all ones or all zeros of it where it is that, else a :class:`Table`.
+    A slice of the index where it is one, all ones or all zeros of it where it is that, else a :class:`ConstantTable`.
     """
     for low in range(len(index)):
         cut = index[low : low + shape.width]
@@ -160,7 +178,7 @@ def lookup(m: Module, index: Value, entries: Sequence[int | None], shape: Shape,
         return index.all()
     if shape.width == 1 and [i for i, entry in enumerate(entries) if entry] == [0]:
         return ~index.any()
-    table = Table(index, [entry or 0 for entry in entries], shape, name)
+    table = ConstantTable(index, [entry or 0 for entry in entries], shape, name)
     m.submodules[f"{name}_table"] = table
     return table.value
 
@@ -318,3 +336,9 @@ class TableMultiplier(Multiplier):
         entries = [(int(p) + half) % (2 * half) - half for p in table.ravel()]  # unused codes may wrap around
         self._give(m, lookup(m, index, entries, signed(self.product_bits), "product"))
         return m
+
+
+def multiplier(spec: UnitSpec) -> type[Multiplier]:
+    """The class of the multiplier that a :class:`hw.units.spec.UnitSpec` means."""
+    chosen: type[Multiplier] = spec.multiplier
+    return chosen

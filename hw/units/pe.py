@@ -11,16 +11,19 @@ Operand and sum registers have no reset: what they hold at power-up is shifted o
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
+import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Member, Out
+from numpy.typing import ArrayLike, NDArray
 
 from asq_sw.errors import InputError
 from hw.rtl.hierarchy import Copies
 from hw.units.multiplier import fit
-from hw.units.unit import UnitSpec
+from hw.units.operands import CYCLES, Codes, Operands, after
+from hw.units.spec import UnitSpec
 
 
 class Element(wiring.Component):
@@ -39,6 +42,8 @@ class Element(wiring.Component):
         Names x of what moves down a column (ports ``x_in``, ``x_out``), the weights first.
     broadcast : tuple of str
         Names of the control inputs that all elements share.
+    edge : str
+        What happens at a clock edge, in a line.
 
     Raises
     ------
@@ -49,6 +54,7 @@ class Element(wiring.Component):
     dataflow: ClassVar[str]
     down: ClassVar[tuple[str, ...]]
     broadcast: ClassVar[tuple[str, ...]]
+    edge: ClassVar[str]
 
     def __init__(self, spec: UnitSpec, members: dict[str, Member]):
         if (spec.unit, spec.dataflow) != ("pe", self.dataflow):
@@ -57,7 +63,9 @@ class Element(wiring.Component):
             )
         self.spec = spec
         product = replace(spec, unit="multiplier", dataflow="ws", terms=0)
-        self._multiplier = Copies(lambda: product.builder()(product, split_carry=True), ["multiplier"])
+        self._multiplier = Copies(
+            lambda: product.multiplier.from_spec(product, split_carry=True), ["multiplier"]
+        )
         activation = Shape(spec.abits, spec.signed_activations)
         code = spec.weight.storage_bits
         super().__init__(
@@ -69,6 +77,16 @@ class Element(wiring.Component):
                 **members,
             }
         )
+
+    @classmethod
+    def from_spec(cls, spec: UnitSpec) -> Self:
+        """The element that a :class:`hw.units.spec.UnitSpec` means."""
+        return cls(spec)  # type: ignore[call-arg]  # the kinds add their ports themselves
+
+    @classmethod
+    def timing(cls, spec: UnitSpec) -> list[str]:
+        """Lines of the header on sums and what happens at a clock edge."""
+        return [f"partial sums hold {spec.terms} products in {spec.psum_bits} bits", cls.edge]
 
     @property
     def module_name(self) -> str:
@@ -118,6 +136,7 @@ class ProcessingElement(Element):
     dataflow = "ws"
     down = ("w", "psum")
     broadcast = ("load",)
+    edge = "each clk: a_out <= a_in; psum_out <= psum_in + a_in * w_out; if (load) w_out <= w_in"
 
     def __init__(self, spec: UnitSpec):
         total = signed(spec.psum_bits)
@@ -135,6 +154,38 @@ class ProcessingElement(Element):
         ]
         m.d.comb += [self.a_out.eq(activation), self.w_out.eq(weight), self.psum_out.eq(psum)]
         return m
+
+    @staticmethod
+    def drive(
+        spec: UnitSpec, operands: Operands, columns: Codes, generator: np.random.Generator
+    ) -> tuple[dict[str, ArrayLike], NDArray[np.bool_]]:
+        """A weight that stays, activations that stream; and which cycles count.
+
+        ``columns`` (lanes,): each lane's output. ``psum_in`` is the sum of the rows above in a real column, between none
+        and ``terms - 1`` of them, uniformly over the lanes, with their own weights and activations.
+        """
+        k_total, lanes = len(operands.weights), len(columns)
+        cycles = min(CYCLES, operands.activations.shape[1])
+        above = generator.integers(0, min(spec.terms, k_total), lanes)  # rows above this one
+        k = generator.integers(0, k_total, lanes)
+        activations = operands.activations[:, :cycles]
+        products = spec.weight.product_table(spec.abits, spec.signed_activations)
+        mask = (1 << spec.abits) - 1
+        psum = np.zeros((cycles, lanes), dtype=np.int64 if spec.psum_bits <= 64 else object)
+        for lane in range(lanes):
+            rows = (k[lane] - 1 - np.arange(above[lane])) % k_total
+            codes = operands.weights[rows, columns[lane]]
+            psum[:, lane] = products[activations[rows] & mask, codes[:, None]].sum(axis=0)
+        # One cycle to load the weight, one to settle; w_in keeps the next row's weight.
+        own = operands.weights[k, columns]
+        below = operands.weights[(k + 1) % k_total, columns]
+        w_in = np.broadcast_to(below, (cycles + 1, lanes)).copy()
+        w_in[0] = own
+        load = np.zeros((cycles + 1, lanes), dtype=np.int64)
+        load[0] = 1
+        a_in = np.concatenate([activations[k, :1].T, activations[k].T])
+        psum_in = np.concatenate([psum[:1], psum])
+        return {"a_in": a_in, "w_in": w_in, "load": load, "psum_in": psum_in}, after(3, cycles + 1)
 
 
 class OutputStationaryElement(Element):
@@ -165,6 +216,7 @@ class OutputStationaryElement(Element):
     dataflow = "os"
     down = ("w", "sum")
     broadcast = ("drain",)
+    edge = "each clk: a_out <= a_in; w_out <= w_in; sum_out <= drain ? sum_in : sum_out + a_in * w_in"
 
     def __init__(self, spec: UnitSpec):
         total = signed(spec.psum_bits)
@@ -187,7 +239,32 @@ class OutputStationaryElement(Element):
         m.d.comb += [self.a_out.eq(activation), self.w_out.eq(weight), self.sum_out.eq(accumulator)]
         return m
 
+    @staticmethod
+    def drive(
+        spec: UnitSpec, operands: Operands, columns: Codes, generator: np.random.Generator
+    ) -> tuple[dict[str, ArrayLike], NDArray[np.bool_]]:
+        """Activations and weights that both stream, along K; and which cycles count.
 
-def processing_element(spec: UnitSpec) -> Element:
-    """The element that a :class:`hw.units.unit.UnitSpec` means."""
-    return ProcessingElement(spec) if spec.dataflow == "ws" else OutputStationaryElement(spec)
+        ``columns`` (lanes,): each lane's output.
+        """
+        k_total, lanes = len(operands.weights), len(columns)
+        pixel = generator.integers(0, operands.activations.shape[1], lanes)
+        a_in = operands.activations[:, pixel]
+        w_in = operands.weights[:, columns]
+        drain = np.zeros((k_total + 1, lanes), dtype=np.int64)
+        drain[0] = 1
+        zero = np.zeros((1, lanes), dtype=np.int64)
+        return (
+            {
+                "a_in": np.concatenate([zero, a_in]),
+                "w_in": np.concatenate([w_in[:1], w_in]),
+                "drain": drain,
+                "sum_in": np.zeros_like(drain),
+            },
+            after(2, k_total + 1),
+        )
+
+
+def processing_element(spec: UnitSpec) -> type[Element]:
+    """The class of the element that a :class:`hw.units.spec.UnitSpec` means."""
+    return ProcessingElement if spec.dataflow == "ws" else OutputStationaryElement

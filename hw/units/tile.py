@@ -34,19 +34,29 @@ from asq_sw.formats import MAX_BITS, MIN_BITS, ActivationFormat, WeightFormat
 from hw.rtl.adders import CARRY_SAVE_TREES, TREES, Operand, add_up, two_words
 from hw.rtl.hierarchy import Copies
 from hw.units import variants
-from hw.units.unit import MAX_SIDE, MAX_TERMS, OS_TERMS, UnitSpec, formats_name
+from hw.units.operands import CYCLES, Operands, after, gaussian
+from hw.units.spec import (
+    MAX_SIDE,
+    MAX_TERMS,
+    OS_TERMS,
+    format_options,
+    formats_name,
+    formats_record,
+    operand_lines,
+)
+from hw.units.unit import LANES, UNITS, Part, Stimulus, Unit, imported
 from hw.units.variants.products import Products
 
 STAGES = ("none", "products", "tree")
 """Where a column may have a pipeline register."""
-CHOICES = (
-    "tree", "share", "registers", "edge_registers", "carry_save", "stage", "order", "enable", "reset",
-)  # fmt: skip
-"""Fields of :class:`TileSpec` that a :class:`hw.units.unit.UnitSpec` does not have: options of the commands."""
+CHOICES = UNITS["tile"].options[UNITS["tile"].options.index("tree") :]
+"""Fields of :class:`TileSpec` that only a tile has: what it is besides formats, variant, shape and terms."""
+PART_TRIES = 6
+"""Recipes that a tile takes its column's netlist from, at most."""
 
 
 @dataclass(frozen=True)
-class TileSpec:
+class TileSpec(Unit):
     """A tile to build.
 
     Parameters
@@ -137,24 +147,6 @@ class TileSpec:
                 f"rows is {self.rows}, expected a multiple of {self.products.group} for variant {self.variant}"
             )
 
-    @classmethod
-    def from_unit(cls, spec: UnitSpec) -> TileSpec:
-        """The tile that a :class:`hw.units.unit.UnitSpec` means, with the default tree, sharing and weights."""
-        return cls(
-            spec.weight,
-            spec.abits,
-            spec.signed_activations,
-            spec.variant,
-            spec.rows,
-            spec.cols,
-            spec.terms,
-        )
-
-    @property
-    def unit(self) -> str:
-        """``"tile"``, as :attr:`hw.units.unit.UnitSpec.unit`."""
-        return "tile"
-
     @property
     def activation(self) -> ActivationFormat:
         """The activation format."""
@@ -223,21 +215,13 @@ class TileSpec:
     @property
     def options(self) -> str:
         """The command-line words that mean this tile, such as ``tile --grid post --wbits 4 ... --share 2``."""
-        plain = UnitSpec(
-            "tile",
-            self.weight,
-            self.abits,
-            self.signed_activations,
-            self.variant,
-            self.rows,
-            self.cols,
-            self.terms,
-        )
-        words = [plain.options]
-        default = TileSpec.from_unit(plain)
+        words = ["tile", *format_options(self.weight, self.activation, self.variant)]
+        words += ["--rows", str(self.rows), "--cols", str(self.cols)]
+        if self.terms != OS_TERMS:
+            words += ["--terms", str(self.terms)]
         for name in CHOICES:
             value = getattr(self, name)
-            if value != getattr(default, name):
+            if value != (self.cols if name == "share" else getattr(TileSpec, name)):
                 words.append("--" + name.replace("_", "-"))
                 if isinstance(value, tuple):
                     words.append(",".join(map(str, value)))
@@ -245,9 +229,92 @@ class TileSpec:
                     words.append(str(value))
         return " ".join(words)
 
+    @property
+    def latency(self) -> int:
+        """Cycles from an activation's entry until its product is in the accumulators."""
+        return 1 + self.edge_registers + (self.stage != "none")
+
     def build(self) -> Tile:
         """The component."""
         return Tile(self)
+
+    def part(self) -> Part:
+        """Its column: one is mapped alone, by the recipes of which the whole tile meets the clock with its edge and
+        broadcast lines."""
+        column = Column(self)
+        return Part(column, column.module_name, PART_TRIES)
+
+    def header(self) -> list[str]:
+        """Operands, product, sums, ports, clock edge and the corrections that make the sums exact, a line each."""
+        return [
+            *operand_lines(self.weight, self.activation),
+            f"partial sums hold {self.terms} products in {self.sum_bits} bits",
+            *imported("hw.units.contract:comments")(self),
+        ]
+
+    def record(self) -> dict[str, Any]:
+        """Which tile it is, JSON-ready."""
+        return {
+            "unit": "tile",
+            **formats_record(self.weight, self.activation, self.variant),
+            "rows": self.rows,
+            "cols": self.cols,
+            "signed_activations": self.signed_activations,
+            **self.choices,
+            "terms": self.terms,
+            "sum_bits": self.sum_bits,
+        }
+
+    def stimulus(
+        self,
+        lanes: int = LANES,
+        seed: int = 0,
+        operands: Operands | None = None,
+        stationary: bool = False,
+    ) -> Stimulus:
+        """Dot products of ``operands`` (by default :func:`hw.units.operands.gaussian`), of two kinds.
+
+        Output-stationary: every cycle R new activations and R x C new weights, along K, into the accumulators.
+        ``stationary``, and always with weight registers: weights stay and activations stream, as in a
+        weight-stationary fold; the accumulators then start anew every cycle.
+
+        ``a`` is (cycles, lanes, rows) and ``w`` (cycles, lanes, rows, cols).
+        """
+        operands = gaussian(self.weight, self.activation, seed) if operands is None else operands
+        generator = np.random.default_rng(seed)
+        k_total, n_total = operands.weights.shape
+        t_total = operands.activations.shape[1]
+        first_n = generator.integers(0, n_total, lanes)
+        first_t = generator.integers(0, t_total, lanes)
+        weights = operands.weights
+        slices = max(1, k_total // self.rows)
+        length = min(CYCLES, max(64, 2 * slices)) + 1
+        cycle = np.arange(length)
+        inputs: dict[str, ArrayLike] = {}
+        if self.registers or stationary:
+            k0 = generator.integers(0, slices, lanes)[None, :] * self.rows + np.zeros((length, 1), np.int64)
+            t = (first_t + cycle[:, None]) % t_total
+            if self.registers:
+                inputs["load"] = np.broadcast_to((cycle == 0).astype(np.int64)[:, None], (length, lanes))
+            clear = np.ones((length, lanes), np.int64)
+        else:
+            k0 = np.broadcast_to((cycle % slices)[:, None] * self.rows, (length, lanes))
+            t = (first_t + (cycle // slices)[:, None]) % t_total
+            clear = np.broadcast_to((cycle % slices == 0).astype(np.int64)[:, None], (length, lanes))
+        inputs["clear"] = clear
+        if self.enable:
+            inputs["en"] = np.ones((length, lanes), np.int64)
+        if self.products.modes:
+            inputs["mode"] = np.full((length, lanes), self.products.mode)
+        k = (k0[..., None] + np.arange(self.rows)) % k_total
+        n = (first_n[:, None] + np.arange(self.cols)) % n_total
+        inputs["a"] = operands.activations[k, t[..., None]]
+        inputs["w"] = self.stored(weights)[k[..., None], n[:, None]]
+        if self.edge_registers:  # weights and clear a cycle after the activations
+            for name in inputs:
+                if name not in ("a", "mode", "en"):
+                    inputs[name] = np.roll(np.asarray(inputs[name]), 1, axis=0)
+        return Stimulus(inputs, after(3, length), operands.source)
 
     # -- what the sums mean ------------------------------------------------------------------------------
 
@@ -273,7 +340,7 @@ class TileSpec:
         """
         weights = np.asarray(codes, dtype=np.int64)
         used = np.unique(weights)
-        half, found = 1 << (self.sum_bits - 1), []
+        half, sums_behind = 1 << (self.sum_bits - 1), []
         for index, name in enumerate(self.products.sums):
             table = np.zeros(1 << self.weight.storage_bits, dtype=object)
             for code in used:
@@ -281,8 +348,8 @@ class TileSpec:
             raw = np.asarray(sums[name]).astype(object) + table[weights].sum(axis=0)
             if self.carry_save:
                 raw = raw + np.asarray(sums[f"{name}_carry"]).astype(object)
-            found.append((raw + half) % (2 * half) - half)
-        return found
+            sums_behind.append((raw + half) % (2 * half) - half)
+        return sums_behind
 
 
 class Edge(wiring.Component):
@@ -322,11 +389,11 @@ class Edge(wiring.Component):
             rows = [self.a[r] for r in range(g * products.group, (g + 1) * products.group)]
             lines = products.lines_of(part, rows, self.mode if products.modes else None)
             if spec.edge_registers:
-                held = Signal(products.line_width, name=f"lines_{g}", reset_less=True)
+                register = Signal(products.line_width, name=f"lines_{g}", reset_less=True)
                 if products.gated:  # the last line says whether the others are needed
-                    lines = Cat(Mux(lines[-1], lines[:-1], held[:-1]), lines[-1])
-                m.d.sync += held.eq(Mux(self.en, lines, held) if spec.enable else lines)
-                m.d.comb += self.lines[g].eq(held)
+                    lines = Cat(Mux(lines[-1], lines[:-1], register[:-1]), lines[-1])
+                m.d.sync += register.eq(Mux(self.en, lines, register) if spec.enable else lines)
+                m.d.comb += self.lines[g].eq(register)
             else:
                 m.d.comb += self.lines[g].eq(lines)
         return m
@@ -366,10 +433,10 @@ class Column(wiring.Component):
         codes = [self.w[r] for r in range(spec.rows)]
         if spec.registers:
             for r in range(spec.rows):
-                held = Signal.like(codes[r], name=f"weight_{r}", reset_less=True)
+                register = Signal.like(codes[r], name=f"weight_{r}", reset_less=True)
                 load = self.load & self.en if spec.enable else self.load
-                m.d.sync += held.eq(Mux(load, codes[r], held))
-                codes[r] = held
+                m.d.sync += register.eq(Mux(load, codes[r], register))
+                codes[r] = register
         heaps: list[list[Operand]] = [[] for _ in products.sums]
         for g in range(spec.groups):
             m.submodules[f"group_{g}"] = part = Module()
@@ -508,13 +575,3 @@ class Tile(wiring.Component):
             for name in spec.outputs:
                 m.d.comb += getattr(self, name)[c].eq(getattr(column, name))
         return m
-
-
-def meant(spec: UnitSpec | TileSpec) -> UnitSpec | TileSpec:
-    """The unit itself, or for a :class:`hw.units.unit.UnitSpec` of a tile the :class:`TileSpec` that it means."""
-    return TileSpec.from_unit(spec) if isinstance(spec, UnitSpec) and spec.unit == "tile" else spec
-
-
-def tile(spec: UnitSpec) -> Tile:
-    """The tile that a :class:`hw.units.unit.UnitSpec` means."""
-    return Tile(TileSpec.from_unit(spec))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from hw.synth.libraries.library import NODES
+from hw.nodes import NODES
 from reports import elements
 from reports.blocks import Section, Table, pick
 from reports.scope import Request

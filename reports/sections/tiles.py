@@ -7,8 +7,8 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 
+from hw.nodes import DEFAULT_NODE, NODES
 from hw.studies import space
-from hw.synth.libraries.library import NODES
 from reports.blocks import Figure, Row, Section, Table
 from reports.figures import STYLE, to_svg
 from reports.palette import FRONT, GRIDS
@@ -52,7 +52,7 @@ def rows(request: Request, data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _lines(rows: Sequence[Row], name: str, words: str, identifier: str) -> str:
     """Fronts of a figure against the clock period: a column per node, a row per width, a line per grid."""
-    nodes = [node for node in nodes_of(rows) if node in NODES] or [NODES[0]]
+    nodes = [node for node in nodes_of(rows) if node in NODES] or [DEFAULT_NODE]
     with plt.rc_context(STYLE | {"axes.grid.axis": "both"}):
         figure_, axes = plt.subplots(
             len(BITS), len(nodes), figsize=(3.3 * len(nodes), 2.7 * len(BITS)), squeeze=False
@@ -85,7 +85,7 @@ def _lines(rows: Sequence[Row], name: str, words: str, identifier: str) -> str:
 def _errors(rows: Sequence[Row]) -> str:
     """Error against area, a panel per node."""
     points = error_points(rows)
-    nodes = [node for node in nodes_of(rows) if node in NODES] or [NODES[0]]
+    nodes = [node for node in nodes_of(rows) if node in NODES] or [DEFAULT_NODE]
     with plt.rc_context(STYLE | {"axes.grid.axis": "both"}):
         drawing, axes = plt.subplots(1, len(nodes), figsize=(3.6 * len(nodes), 3.4), squeeze=False)
         for axis, node in zip(axes[0], nodes, strict=True):

@@ -15,8 +15,9 @@ import click
 from asq_sw.console import run
 from asq_sw.files import write_text
 from asq_sw.formats import WeightFormat
+from hw.nodes import DEFAULT_NODE, NODES
 from hw.studies import space
-from hw.synth.libraries.library import NODES, load
+from hw.synth.libraries.library import load
 from hw.synth.mapping.kinds import KINDS, kind
 from hw.synth.mapping.polarity import full_adder
 from reports.blocks import Row
@@ -326,7 +327,7 @@ def page(rows: Sequence[Row], node: str, several: Sequence[Row] = ()) -> str:
 
 
 @click.command(help="What the search for a datapath tried, as a page.")
-@click.option("--node", default="nangate45", show_default=True, type=click.Choice(NODES))
+@click.option("--node", default=DEFAULT_NODE, show_default=True, type=click.Choice(list(NODES)))
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
 def main(node: str, output: Path) -> None:
     write_text(output, page(carried(), node, carried_fronts()))

@@ -7,9 +7,10 @@ from functools import cache
 from typing import Any
 
 from asq_sw.formats import GRID_RECORDS
+from hw import carried as tables
+from hw.nodes import NODES
 from hw.studies import space
-from hw.studies.search import fronts, table
-from hw.synth.libraries.library import NODES, load
+from hw.synth.libraries.library import load
 from hw.synth.mapping.polarity import full_adder
 from reports.blocks import Row
 
@@ -42,13 +43,13 @@ def in_order(rows: Iterable[Row]) -> list[dict[str, Any]]:
 
 
 def carried(trained: bool = False) -> list[dict[str, Any]]:
-    """The rows of :func:`hw.studies.search.table`, all at their node's default clock, in order."""
-    return in_order(table(trained)["rows"].values())
+    """The rows of :func:`hw.carried.tiles`, all at their node's default clock, in order."""
+    return in_order(tables.tiles(trained).values())
 
 
 def carried_fronts() -> list[dict[str, Any]]:
-    """The rows at several clocks (:func:`hw.studies.search.fronts`), in order."""
-    return in_order(fronts()["rows"].values())
+    """The rows at several clocks (:func:`hw.carried.fronts`), in order."""
+    return in_order(tables.fronts().values())
 
 
 @cache
@@ -77,10 +78,10 @@ def figure(row: Row, name: str, clock_ns: float | None = None) -> float:
 
 
 def format_name(row: Row) -> str:
-    """A format in a word, such as ``post4 F0``: with bits where its grid has several widths, with F where it has powers."""
+    """A format in a word, such as ``post4 F0``: with bits where its grid has several widths, with F where it has a sqrt(2) table."""
     record = GRID_RECORDS[row["grid"]]
     bits = "" if len(record.widths) == 1 else row["wbits"]
-    fraction = f" F{row['frac_bits']}" if row["frac_bits"] is not None and record.kind == "powers" else ""
+    fraction = f" F{row['frac_bits']}" if record.sqrt2 else ""
     exact = " on fp4's datapath" if row["format"] == space.GAP4_E2M1.name else ""
     return f"{row['grid']}{bits}{fraction}{exact}"
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from asq_sw.errors import InputError
+from hw.nodes import DEFAULT_NODE, NODES
 
 HOROWITZ = "Horowitz, ISSCC 2014, figure 1.1.9 (45 nm, 0.9 V)"
 JOUPPI = "Jouppi et al., ISCA 2021 (TPUv4i), table 2 (7 nm)"
@@ -82,13 +83,13 @@ _KIB, _PJ_45 = (8.0, 32.0, 1024.0), (10.0, 20.0, 100.0)
 _PJ_130 = (2 * (6.95683 + 0.706646), (9.31999 + 0.728734) + (14.3245 + 0.71669))
 
 SRAM = {
-    "nangate45": SramNode(_KIB, _PJ_45, 0.9, 1.1, *_AREA_45, HOROWITZ, f"{EIE}: 32 and 128 KiB"),
+    "nangate45": SramNode(_KIB, _PJ_45, 0.9, NODES["nangate45"].supply_v, *_AREA_45, HOROWITZ, f"{EIE}: 32 and 128 KiB"),
     "sky130hd": SramNode(
-        (2.0, *_KIB), (_PJ_130[0], *_on(_PJ_45, _PJ_130[1] / _PJ_45[0])), 1.8, 1.8, *_AREA_130,
+        (2.0, *_KIB), (_PJ_130[0], *_on(_PJ_45, _PJ_130[1] / _PJ_45[0])), 1.8, NODES["sky130hd"].supply_v, *_AREA_130,
         f"{SRAM22_ENERGY}: 2 and 8 KiB; from there in the proportions of {HOROWITZ}", f"{SRAM22}: 2 and 8 KiB",
     ),
     "asap7": SramNode(
-        _KIB, (7.5, 8.5, 14.0), 0.7, 0.7, _AREA_45[0] * _CELL_RATIO, _AREA_45[1] * _CELL_RATIO,
+        _KIB, (7.5, 8.5, 14.0), 0.7, NODES["asap7"].supply_v, _AREA_45[0] * _CELL_RATIO, _AREA_45[1] * _CELL_RATIO,
         f"{JOUPPI}, its voltage taken as the library's", f"{EIE}, scaled by {_CELL}",
     ),
 }  # fmt: skip
@@ -108,7 +109,9 @@ def _node(name: str) -> SramNode:
     return SRAM[name]
 
 
-def sram_pj_per_bit(kib: float, node: str = "nangate45", ports: int = 1, volts: float | None = None) -> float:
+def sram_pj_per_bit(
+    kib: float, node: str = DEFAULT_NODE, ports: int = 1, volts: float | None = None
+) -> float:
     """Energy of reading or writing one bit of a macro, pJ.
 
     Parameters
@@ -136,7 +139,7 @@ def sram_pj_per_bit(kib: float, node: str = "nangate45", ports: int = 1, volts: 
     return published * (voltage / figures.point_volts) ** 2 * (1 + 0.25 * (ports - 1))
 
 
-def sram_um2(kib: float, node: str = "nangate45", ports: int = 1) -> float:
+def sram_um2(kib: float, node: str = DEFAULT_NODE, ports: int = 1) -> float:
     """Area of one macro, um2; as :func:`sram_pj_per_bit`."""
     figures = _node(node)
     return figures.macro_um2 + 8192 * kib * figures.bit_um2 * (1 + 0.25 * (ports - 1)) ** 2

@@ -17,7 +17,7 @@ import pytest
 
 from asq_sw.formats import WeightFormat
 from hw.rtl.verilog import unit_verilog
-from hw.units.unit import UnitSpec
+from hw.units.spec import UnitSpec
 from sim.exact.array import ExactArray, run_gemm
 
 pytestmark = pytest.mark.benchmark

@@ -17,14 +17,13 @@ import pytest
 from asq_sw.formats import WeightFormat
 from hw.rtl.verilog import to_rtlil
 from hw.synth.activity import glitches
-from hw.synth.activity.operands import gaussian, stimulus
 from hw.synth.activity.program import compile_netlist
 from hw.synth.activity.toggles import simulate
 from hw.synth.libraries.library import load
 from hw.synth.mapping.flow import synthesize
 from hw.synth.netlists.netlist import to_verilog
 from hw.synth.timing import analyze
-from hw.units.unit import UnitSpec
+from hw.units.spec import UnitSpec
 
 pytestmark = pytest.mark.benchmark
 
@@ -44,7 +43,7 @@ def test_simulation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec = UnitSpec("pe", WeightFormat("int", 8), 8)
     library = load("nangate45")
     netlist = synthesize(to_rtlil(spec.build(), "top"), library, 2.0, only=("ripple area",)).netlist
-    given = stimulus(spec, gaussian(spec.weight, spec.activation), lanes=1024)
+    given = spec.stimulus(lanes=1024)
     cycles, lanes = np.shape(given.inputs["a_in"])
     evaluations = len(netlist.instances) * cycles * lanes
     zero = compile_netlist(netlist)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from asq_sw.formats import WeightFormat
-from hw import costs
+from hw import carried, costs
 from hw.studies import space
 from hw.synth.mapping.kinds import KINDS
+from hw.units.spec import UnitSpec
 from hw.units.tile import TileSpec
-from hw.units.unit import UnitSpec
 from reports.scope import ELEMENTS, ReportOptions, Step
 
 GAUSSIAN = "Gaussian weights, half-normal activations, seed 0"
@@ -19,7 +18,7 @@ GAUSSIAN = "Gaussian weights, half-normal activations, seed 0"
 def carried_units(options: ReportOptions, step: Step) -> list[dict]:
     """Rows of the processing elements from the carried table, which tests/hw/synth holds against the flow."""
     rows = []
-    table = json.loads(costs.TABLE.read_text())["units"]
+    table = carried.unit_costs()["units"]
     for grid, bits in ELEMENTS:
         weight = WeightFormat(grid, bits)
         cost = table[costs.key(UnitSpec("pe", weight, bits), options.node)]

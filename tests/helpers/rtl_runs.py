@@ -15,8 +15,8 @@ from amaranth.sim import Simulator
 
 from asq_sw.formats import GRID_RECORDS, GRIDS
 from hw.rtl.verilog import to_verilog
+from hw.units.spec import UnitSpec
 from hw.units.tile import TileSpec
-from hw.units.unit import UnitSpec
 
 FORMATS = [(grid, bits) for grid in GRIDS for bits in GRID_RECORDS[grid].widths]
 

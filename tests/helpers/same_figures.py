@@ -24,8 +24,8 @@ from asq_sw.cli import main
 from asq_sw.formats import GRID_RECORDS, GRIDS, WeightFormat
 from hw.rtl.hierarchy import Modules
 from hw.rtl.verilog import rtlil_to_verilog, to_rtlil
+from hw.units.spec import VARIANTS, UnitSpec
 from hw.units.tile import TileSpec
-from hw.units.unit import UnitSpec, variants
 from hw.units.variants import names
 
 Figures = dict[str, Any]
@@ -126,7 +126,7 @@ def specs() -> list[UnitSpec | TileSpec]:
             ]
         width = 4 if 4 in GRID_RECORDS[grid].widths else GRID_RECORDS[grid].widths[0]
         for unit in ("multiplier", "pe", "array"):
-            found += [UnitSpec(unit, WeightFormat(grid, width), 4, variant=v) for v in variants(unit, grid)]
+            found += [UnitSpec(unit, WeightFormat(grid, width), 4, variant=v) for v in VARIANTS[grid]]
         for variant in names(grid):
             weight = WeightFormat(grid, width, 0 if GRID_RECORDS[grid].kind == "powers" else None)
             found.append(TileSpec(weight, rows=4, cols=3, variant=variant))

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from asq_sw.errors import InputError
 from hw.synth.activity.program import Program
-from hw.synth.activity.toggles import Kernel, ones
+from hw.synth.activity.toggles import Kernel, gate, ones
 from hw.synth.netlists.netlist import Netlist
+from hw.synth.netlists.wires import net_load
 from hw.synth.timing import Timing, typical_delay, typical_slew
 
 MODES = ("none", "unit", "library")
@@ -39,7 +40,7 @@ def output_delays(
     if mode not in ("unit", "library"):
         raise InputError(f"glitches is {mode!r}, expected one of {', '.join(MODES)}")
     library = netlist.library
-    load = netlist.load(wires).mean(axis=1)
+    load = net_load(netlist, wires).mean(axis=1)
     slew = timing.slew.mean(axis=1)
     clock_slew = typical_slew(library)
     tick = typical_delay(library) / TICKS_PER_DELAY
@@ -87,12 +88,8 @@ def _evaluate(
     for k in range(first, last):
         a, b, target = ops[k, 1], ops[k, 2], ops[k, 3]
         flip_a, flip_b, flip = flips[k, 0], flips[k, 1], flips[k, 2]
-        if ops[k, 0] == 0:
-            for w in range(words):
-                values[target, w] = ((values[a, w] ^ flip_a) & (values[b, w] ^ flip_b)) ^ flip
-        else:
-            for w in range(words):
-                values[target, w] = values[a, w] ^ values[b, w] ^ flip
+        for w in range(words):
+            values[target, w] = gate(ops[k, 0], values[a, w] ^ flip_a, values[b, w] ^ flip_b) ^ flip
 
 
 @njit(cache=True)

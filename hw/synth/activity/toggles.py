@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 from numpy.typing import ArrayLike, NDArray
 
 from asq_sw.errors import InputError
-from hw.synth.activity.program import ALL_ONES, Program
+from hw.synth.activity.program import ALL_ONES, AND, Program
 from hw.synth.netlists.netlist import ONE
 
 LANES_PER_WORD = 64
@@ -39,6 +39,12 @@ def ones(typing_context: Any, word: Any) -> Any:
         return builder.call(count, args)
 
     return types.int64(types.uint64), generate
+
+
+@njit(cache=True)
+def gate(kind: int, a: np.uint64, b: np.uint64) -> np.uint64:
+    """An operation of :class:`hw.synth.activity.program.Program` on a word of each source, before its inversions."""
+    return a & b if kind == AND else a ^ b
 
 
 @njit(cache=True)
@@ -74,24 +80,14 @@ def _simulate(
             a, b, target = ops[k, 1], ops[k, 2], ops[k, 3]
             flip_a, flip_b, flip = flips[k, 0], flips[k, 1], flips[k, 2]
             if target >= nets or not count:
-                if ops[k, 0] == 0:
-                    for w in range(words):
-                        values[target, w] = ((values[a, w] ^ flip_a) & (values[b, w] ^ flip_b)) ^ flip
-                else:
-                    for w in range(words):
-                        values[target, w] = values[a, w] ^ values[b, w] ^ flip
+                for w in range(words):
+                    values[target, w] = gate(ops[k, 0], values[a, w] ^ flip_a, values[b, w] ^ flip_b) ^ flip
             else:
                 total = 0
-                if ops[k, 0] == 0:
-                    for w in range(words):
-                        new = ((values[a, w] ^ flip_a) & (values[b, w] ^ flip_b)) ^ flip
-                        total += ones(new ^ values[target, w])
-                        values[target, w] = new
-                else:
-                    for w in range(words):
-                        new = values[a, w] ^ values[b, w] ^ flip
-                        total += ones(new ^ values[target, w])
-                        values[target, w] = new
+                for w in range(words):
+                    new = gate(ops[k, 0], values[a, w] ^ flip_a, values[b, w] ^ flip_b) ^ flip
+                    total += ones(new ^ values[target, w])
+                    values[target, w] = new
                 toggles[target] += total
         if traced.shape[0]:
             for i in range(outputs.shape[0]):

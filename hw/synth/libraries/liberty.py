@@ -46,9 +46,9 @@ from hw.synth.libraries.library import (
     FlipFlop,
     Floats,
     Input,
+    LibertyTable,
     Library,
     Output,
-    Table,
     WireLoad,
     save,
 )
@@ -187,7 +187,7 @@ class _Reader:
 
     # -- tables --------------------------------------------------------------------------------------
 
-    def table(self, group: Group, scale: float, y_scale: float | None = None) -> Table:
+    def table(self, group: Group, scale: float, y_scale: float | None = None) -> LibertyTable:
         """A values group as slew by load (or by the constrained pin's slew), scaled to the table's units."""
         template = self.templates.get(_name(group) if group.args else "")
         variables, axes = [], []
@@ -223,15 +223,17 @@ class _Reader:
                 )
         if order == [1, 0]:
             z = z.T
-        return Table(x, y, _round(z.reshape(len(x), len(y))))
+        return LibertyTable(x, y, _round(z.reshape(len(x), len(y))))
 
-    def delay(self, timing: Group, name: str) -> Table | None:
+    def delay(self, timing: Group, name: str) -> LibertyTable | None:
         groups = timing.get_groups(name)
         return self.table(groups[0], self.time) if groups else None
 
-    def powers(self, pin: Group, supplies: set[str]) -> Iterator[tuple[Group, str, Table, Table]]:
+    def powers(
+        self, pin: Group, supplies: set[str]
+    ) -> Iterator[tuple[Group, str, LibertyTable, LibertyTable]]:
         """(group, when, rising energy, falling energy) of each of a pin's groups of the power supply."""
-        zero = Table(np.zeros(1), np.zeros(1), np.zeros((1, 1)))
+        zero = LibertyTable(np.zeros(1), np.zeros(1), np.zeros((1, 1)))
         for group in pin.get_groups("internal_power"):
             rail = group.get_attribute("related_pg_pin")
             if rail is not None and supplies and _text(rail) not in supplies:
@@ -316,11 +318,13 @@ class _Reader:
         if default is not None:
             leakage = _number(_text(default)) * self.leak
         else:
-            found = [v for when, v in self._leakages(group, supplies) if not when] or [
+            leakages = [v for when, v in self._leakages(group, supplies) if not when] or [
                 v for _, v in self._leakages(group, supplies)
             ]
             leakage = (
-                float(np.mean(found)) if found else self.number("default_cell_leakage_power", 0) * self.leak
+                float(np.mean(leakages))
+                if leakages
+                else self.number("default_cell_leakage_power", 0) * self.leak
             )
         return Cell(
             name=name,
@@ -334,7 +338,7 @@ class _Reader:
                     max_capacitance=_short(
                         _number(_text(pin.get_attribute("max_capacitance", "1e9"))) * self.cap
                     ),
-                    arcs=self._arcs(pin, functions[n], ff),
+                    arcs=self._arcs(pin, ff),
                     energy=self._output_energy(pin, supplies, list(inputs)),
                 )
                 for n, pin in outputs.items()
@@ -354,13 +358,13 @@ class _Reader:
         return _short(_number(_text(both)) * self.cap), rise, fall
 
     def _leakages(self, group: Group, supplies: set[str]) -> list[tuple[str, float]]:
-        found = []
+        leakages = []
         for leak in group.get_groups("leakage_power"):
             rail = leak.get_attribute("related_pg_pin")
             if rail is None or not supplies or _text(rail) in supplies:
                 value = _number(_text(leak.get_attribute("value"))) * self.leak
-                found.append((_text(leak.get_attribute("when", "")), value))
-        return found
+                leakages.append((_text(leak.get_attribute("when", "")), value))
+        return leakages
 
     def _leakage_states(
         self, group: Group, supplies: set[str], assignments: list[dict[str, int]]
@@ -376,8 +380,8 @@ class _Reader:
             states.append(match[0])
         return tuple(states)
 
-    def _arcs(self, pin: Group, function: boolean.Expression, ff: FlipFlop | None) -> tuple[Arc, ...]:
-        merged: dict[tuple[str, str], list[Table]] = {}
+    def _arcs(self, pin: Group, ff: FlipFlop | None) -> tuple[Arc, ...]:
+        merged: dict[tuple[str, str], list[LibertyTable]] = {}
         for timing in pin.get_groups("timing"):
             kind = _text(timing.get_attribute("timing_type", "combinational"))
             if ff is None and kind != "combinational":
@@ -385,11 +389,11 @@ class _Reader:
             if ff is not None and kind not in ("rising_edge", "falling_edge"):
                 continue
             names = ("cell_rise", "cell_fall", "rise_transition", "fall_transition")
-            found = [self.delay(timing, name) for name in names]
+            delays = [self.delay(timing, name) for name in names]
             # A one-edge arc (a half-unate pass gate) stands for both.
             pairs = [
-                (found[0] or found[1], found[1] or found[0]),
-                (found[2] or found[3], found[3] or found[2]),
+                (delays[0] or delays[1], delays[1] or delays[0]),
+                (delays[2] or delays[3], delays[3] or delays[2]),
             ]
             tables = [t for pair in pairs for t in pair if t is not None]
             if len(tables) != 4:
@@ -397,29 +401,29 @@ class _Reader:
             for related in _text(timing.get_attribute("related_pin")).split():
                 sense = _text(timing.get_attribute("timing_sense", "non_unate"))
                 sign = {"positive_unate": "+", "negative_unate": "-"}.get(sense, "*")
-                held = merged.get((related, sign))
+                so_far = merged.get((related, sign))
                 merged[related, sign] = (
-                    tables if held is None else [_worst(a, b) for a, b in zip(held, tables, strict=True)]
+                    tables if so_far is None else [_worst(a, b) for a, b in zip(so_far, tables, strict=True)]
                 )
         return tuple(Arc(related, sign, *tables) for (related, sign), tables in merged.items())
 
-    def _output_energy(self, pin: Group, supplies: set[str], inputs: list[str]) -> dict[str, Table]:
-        found: dict[str, list[Table]] = {}
+    def _output_energy(self, pin: Group, supplies: set[str], inputs: list[str]) -> dict[str, LibertyTable]:
+        by_input: dict[str, list[LibertyTable]] = {}
         for group, _, rise, fall in self.powers(pin, supplies):
             related = group.get_attribute("related_pin")
             for name in inputs if related is None else _text(related).split():
-                found.setdefault(name, []).append(_mean([rise, fall]))
-        return {name: _mean(tables) for name, tables in found.items()}
+                by_input.setdefault(name, []).append(_mean([rise, fall]))
+        return {name: _mean(tables) for name, tables in by_input.items()}
 
     def _mean_energy(
         self, pin: Group, supplies: set[str], assignments: Iterable[dict[str, int]], edges: list[int]
-    ) -> Table | None:
+    ) -> LibertyTable | None:
         """Mean over assignments of the energy of the pin's own transitions; ``edges``: 0 rise, 1 fall."""
         groups = [(when, pair) for _, when, *pair in self.powers(pin, supplies)]
         if not groups:
             return None
         parsed = [(boolean.parse(when) if when else None, pair) for when, pair in groups]
-        zero = Table(np.zeros(1), np.zeros(1), np.zeros((1, 1)))
+        zero = LibertyTable(np.zeros(1), np.zeros(1), np.zeros((1, 1)))
         tables = []
         for values in assignments:
             match = [pair for when, pair in parsed if when and boolean.evaluate(when, values)]
@@ -433,7 +437,7 @@ class _Reader:
         inputs: dict[str, Group],
         functions: dict[str, boolean.Expression],
         supplies: set[str],
-    ) -> tuple[FlipFlop, dict[str, Table | None]]:
+    ) -> tuple[FlipFlop, dict[str, LibertyTable | None]]:
         state, inverse = (_text(a) for a in group.args[:2])
         clocked = boolean.parse(_text(group.get_attribute("clocked_on")))
         rising = clocked[0] == "var"
@@ -456,7 +460,7 @@ class _Reader:
             kind = "same" if boolean.evaluate(next_state, values) == values[state] else "new"
             states.setdefault((values[clock], kind), []).append(values)
 
-        energy: dict[str, Table] = {}
+        energy: dict[str, LibertyTable] = {}
         for kind in ("same", "new"):
             both = states.get((0, kind), []) + states.get((1, kind), [])
             for edge, index in (("capture", 0 if rising else 1), ("return", 1 if rising else 0)):
@@ -468,7 +472,7 @@ class _Reader:
             name: None if name == clock else self._mean_energy(pin, supplies, after, [0, 1])
             for name, pin in inputs.items()
         }
-        setup: dict[str, tuple[Table, Table]] = {}
+        setup: dict[str, tuple[LibertyTable, LibertyTable]] = {}
         for name, pin in inputs.items():
             for timing in pin.get_groups("timing"):
                 if _text(timing.get_attribute("timing_type", "")).startswith("setup_"):
@@ -478,10 +482,12 @@ class _Reader:
                         if timing.get_groups(edge)
                     ]
                     if tables:
-                        held = setup.get(name)
+                        so_far = setup.get(name)
                         pair = (tables[0], tables[-1])
                         setup[name] = (
-                            pair if held is None else (_worst(held[0], pair[0]), _worst(held[1], pair[1]))
+                            pair
+                            if so_far is None
+                            else (_worst(so_far[0], pair[0]), _worst(so_far[1], pair[1]))
                         )
         ff = FlipFlop(
             clock=clock,
@@ -511,7 +517,7 @@ def _round(values: Floats, digits: int = DIGITS) -> Floats:
     return np.array([_short(v, digits) for v in values.ravel()]).reshape(values.shape)
 
 
-def _resampled(table: Table, x: Floats, y: Floats) -> Floats:
+def _resampled(table: LibertyTable, x: Floats, y: Floats) -> Floats:
     if np.array_equal(table.x, x) and np.array_equal(table.y, y):
         return table.z
     if table.z.size == 1:
@@ -519,19 +525,19 @@ def _resampled(table: Table, x: Floats, y: Floats) -> Floats:
     return np.array([[table.at(a, b) for b in y] for a in x])
 
 
-def _common(tables: Sequence[Table]) -> tuple[Floats, Floats]:
+def _common(tables: Sequence[LibertyTable]) -> tuple[Floats, Floats]:
     largest = max(tables, key=lambda t: t.z.size)
     return largest.x, largest.y
 
 
-def _worst(a: Table, b: Table) -> Table:
+def _worst(a: LibertyTable, b: LibertyTable) -> LibertyTable:
     x, y = _common([a, b])
-    return Table(x, y, np.maximum(_resampled(a, x, y), _resampled(b, x, y)))
+    return LibertyTable(x, y, np.maximum(_resampled(a, x, y), _resampled(b, x, y)))
 
 
-def _mean(tables: Sequence[Table]) -> Table:
+def _mean(tables: Sequence[LibertyTable]) -> LibertyTable:
     x, y = _common(tables)
-    return Table(x, y, _round(np.mean([_resampled(t, x, y) for t in tables], axis=0), ENERGY_DIGITS))
+    return LibertyTable(x, y, _round(np.mean([_resampled(t, x, y) for t in tables], axis=0), ENERGY_DIGITS))
 
 
 def read(paths: Sequence[str | Path], node: str | None = None, leave_out: Sequence[str] = ()) -> Library:
@@ -564,10 +570,10 @@ def read(paths: Sequence[str | Path], node: str | None = None, leave_out: Sequen
     for reader in readers:
         for field in ("nom_voltage", "nom_temperature"):
             with _named(reader.path.name):
-                found = reader.number(field)
-            if found != first.number(field):
+                value = reader.number(field)
+            if value != first.number(field):
                 raise InputError(
-                    f"{reader.path.name}: {field} is {found:g}, expected "
+                    f"{reader.path.name}: {field} is {value:g}, expected "
                     f"{first.number(field):g} as in {first.path.name}"
                 )
         for cell in reader.cells():

@@ -81,14 +81,14 @@ class Group:
         InputError
             If the attribute is there more than once with different values.
         """
-        found = self.get_attributes(name)
-        if not found:
+        given = self.get_attributes(name)
+        if not given:
             return default
-        if any(value != found[0] for value in found):
-            other = next(value for value in found if value != found[0])
-            both = " and ".join(_short(v if isinstance(v, str) else ", ".join(v)) for v in (found[0], other))
+        if any(value != given[0] for value in given):
+            other = next(value for value in given if value != given[0])
+            both = " and ".join(_short(v if isinstance(v, str) else ", ".join(v)) for v in (given[0], other))
             raise InputError(f"{name} is {both} in one {self.name} group, expected one value")
-        return found[0]
+        return given[0]
 
 
 def parse(text: str, source: str = "Liberty text") -> Group:
@@ -177,17 +177,17 @@ class _Parser:
     def values(self, at: int) -> tuple[int, list[str]]:
         """What is between brackets from ``at`` on, and where it goes on after them."""
         tokens = self.tokens
-        found = []
+        values = []
         while (token := tokens[at]) != ")":
             if tokens[at + 1] in (",", ")") and token not in _SIGNS:
-                found.append(unquoted(token))
+                values.append(unquoted(token))
                 at += 1
             else:
                 at, value = self.value(at, "a value or )", brackets=True)
-                found.append(value)
+                values.append(value)
             if tokens[at] == ",":
                 at += 1
-        return at + 1, found
+        return at + 1, values
 
     def value(self, at: int, expected: str, brackets: bool = False) -> tuple[int, str]:
         """A string, a word or an expression, and where it goes on after it.

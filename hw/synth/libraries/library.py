@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +19,16 @@ from numpy.typing import NDArray
 
 from asq_sw.errors import InputError
 from asq_sw.files import replacing
+from hw import nodes
 from hw.synth.libraries import boolean
 
 FORMAT = 2
-NODES = ("nangate45", "sky130hd", "asap7")
-FOLDER = Path(str(files("hw") / "data" / "libraries"))
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class LibertyTable:
     """A figure over input slew (ns) and load (fF), or over two slews; linear between points and beyond them.
 
     Attributes
@@ -74,10 +72,10 @@ class Arc:
 
     related: str
     sense: str
-    rise: Table
-    fall: Table
-    rise_slew: Table
-    fall_slew: Table
+    rise: LibertyTable
+    fall: LibertyTable
+    rise_slew: LibertyTable
+    fall_slew: LibertyTable
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ class Input:
     capacitance: float
     rise: float
     fall: float
-    energy: Table | None = None
+    energy: LibertyTable | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ class Output:
     function: str
     max_capacitance: float
     arcs: tuple[Arc, ...]
-    energy: dict[str, Table] = field(default_factory=dict)
+    energy: dict[str, LibertyTable] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -132,8 +130,8 @@ class FlipFlop:
     next_state: str
     clear: str
     preset: str
-    setup: dict[str, tuple[Table, Table]]
-    energy: dict[str, Table]
+    setup: dict[str, tuple[LibertyTable, LibertyTable]]
+    energy: dict[str, LibertyTable]
 
 
 @dataclass(frozen=True)
@@ -248,7 +246,7 @@ def to_json(library: Library) -> dict[str, Any]:
     def axis(values: Floats) -> int:
         return axes.setdefault(tuple(values.tolist()), len(axes))
 
-    def table(t: Table | None) -> list[Any] | None:
+    def table(t: LibertyTable | None) -> list[Any] | None:
         return None if t is None else [axis(t.x), axis(t.y), *t.z.ravel().tolist()]
 
     cells = {}
@@ -322,9 +320,9 @@ def from_json(data: dict[str, Any]) -> Library:
     """The inverse of :func:`to_json`."""
     axes = [np.array(values, dtype=np.float64) for values in data["axes"]]
 
-    def table(t: list[Any]) -> Table:
+    def table(t: list[Any]) -> LibertyTable:
         x, y = axes[t[0]], axes[t[1]]
-        return Table(x, y, np.array(t[2:], dtype=np.float64).reshape(len(x), len(y)))
+        return LibertyTable(x, y, np.array(t[2:], dtype=np.float64).reshape(len(x), len(y)))
 
     cells = {}
     for name, record in data["cells"].items():
@@ -388,16 +386,14 @@ def save(library: Library, path: str | Path) -> None:
 
 @lru_cache(maxsize=4)
 def load(node: str) -> Library:
-    """The table that the product carries for a node, one of :data:`NODES`.
+    """The table that the product carries for a node, one of :data:`hw.nodes.NODES`.
 
     Raises
     ------
     InputError
         For any other node.
     """
-    if node not in NODES:
-        raise InputError(f"node is {node!r}, expected one of {', '.join(NODES)}")
-    return from_json(json.loads(gzip.decompress((FOLDER / f"{node}.json.gz").read_bytes())))
+    return from_json(json.loads(gzip.decompress(nodes.node(node).library.read_bytes())))
 
 
 # -- Liberty, for Yosys and ABC ----------------------------------------------------------------------------
@@ -413,14 +409,14 @@ def to_liberty(library: Library, cells: Iterable[str] | None = None) -> str:
     low, high, into, out = library.thresholds
     body: list[str] = []
 
-    def values(t: Table) -> str:
+    def values(t: LibertyTable) -> str:
         rows = ", ".join('"' + ", ".join(f"{z:.6g}" for z in row) + '"' for row in t.z)
         return (
             f'index_1 ("{", ".join(f"{x:.6g}" for x in t.x)}"); '
             f'index_2 ("{", ".join(f"{y:.6g}" for y in t.y)}"); values ({rows});'
         )
 
-    def template(t: Table, kind: str = "d") -> str:
+    def template(t: LibertyTable, kind: str = "d") -> str:
         n, m = t.z.shape
         return templates.setdefault((kind, n, m), f"{kind}{n}x{m}")
 

@@ -19,15 +19,15 @@ GROUP = 16
 def _buffer(library: Library, load: float) -> Cell:
     """The smallest buffer that is at most half as slow again as the fastest at ``load`` fF."""
     slew = typical_slew(library)
-    found = []
+    buffers = []
     for cell in library.cells.values():
         if len(cell.inputs) == len(cell.outputs) == 1 and cell.flipflop is None:
             (pin,), (output,) = cell.inputs, cell.outputs.values()
             if boolean.truth_table(boolean.parse(output.function), [pin]) == 0b10:
                 arc = output.arcs[0]
-                found.append((max(arc.rise.at(slew, load), arc.fall.at(slew, load)), cell.area, cell))
-    fastest = min(delay for delay, _, _ in found)
-    return min((area, cell.name, cell) for delay, area, cell in found if delay <= 1.5 * fastest)[2]
+                buffers.append((max(arc.rise.at(slew, load), arc.fall.at(slew, load)), cell.area, cell))
+    fastest = min(delay for delay, _, _ in buffers)
+    return min((area, cell.name, cell) for delay, area, cell in buffers if delay <= 1.5 * fastest)[2]
 
 
 def buffered(netlist: Netlist) -> Netlist:

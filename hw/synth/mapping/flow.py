@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from asq_sw.provenance import versions
-from hw.rtl.verilog import run_yosys
+from hw.rtl.yosys import run_yosys
 from hw.synth.libraries.library import Library, to_liberty
 from hw.synth.mapping import cache, polarity
 from hw.synth.mapping.buffers import buffered
@@ -95,12 +95,12 @@ def recipes(rtlil: str, library: Library) -> list[str]:
 
     The adder styles that begin with ``cells-`` take the library's full-adder cell, where it has one.
     """
-    found = []
+    names = []
     for style in styles(rtlil):
         cells = style[1] in _CELL_ADDERS
         if not cells or polarity.full_adder(library) is not None:
-            found += [_recipe(*style, script) for script in (_CELL_SCRIPTS if cells else _SCRIPTS)]
-    return found
+            names += [_recipe(*style, script) for script in (_CELL_SCRIPTS if cells else _SCRIPTS)]
+    return names
 
 
 def _recipe(multiplier: str, adder: str, script: str) -> str:
@@ -254,13 +254,13 @@ def synthesize(
         _flow_text(library),
         *map(str, versions().items()),
     )
-    held = cache.get(key)
-    if held is None:
-        held = _run(rtlil, library, clock_ns, wires, only or tuple(recipes(rtlil, library)), keep)
-        cache.put(key, held)
-    netlist = buffered(from_yosys(held["yosys"], library, TOP))
-    tried = {recipe: (area, delay) for recipe, (area, delay) in held["tried"].items()}
-    return Mapped(netlist, analyze(netlist, wires), held["recipe"], tried)
+    mapped = cache.get(key)
+    if mapped is None:
+        mapped = _run(rtlil, library, clock_ns, wires, only or tuple(recipes(rtlil, library)), keep)
+        cache.put(key, mapped)
+    netlist = buffered(from_yosys(mapped["yosys"], library, TOP))
+    tried = {recipe: (area, delay) for recipe, (area, delay) in mapped["tried"].items()}
+    return Mapped(netlist, analyze(netlist, wires), mapped["recipe"], tried)
 
 
 def _flow_text(library: Library) -> str:
@@ -298,7 +298,7 @@ def _run(
                 return [error for mapping in mappings if (error := _failure(start + mapping))]
 
         with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-            errors = [error for found in pool.map(one_style, styles(rtlil)) for error in found]
+            errors = [error for failed in pool.map(one_style, styles(rtlil)) for error in failed]
         results = []
         for recipe in chosen:
             file = folder / f"{recipe.replace(' ', '.')}.json"

@@ -29,8 +29,8 @@ def kind(cell: Cell) -> str:
 
 def area_by_kind(netlist: Netlist) -> dict[str, float]:
     """um^2 of each of :data:`KINDS`; together :attr:`Netlist.area`."""
-    found = dict.fromkeys(KINDS, 0.0)
+    areas = dict.fromkeys(KINDS, 0.0)
     kinds = {cell.name: kind(cell) for cell in {i.cell.name: i.cell for i in netlist.instances}.values()}
     for instance in netlist.instances:
-        found[kinds[instance.cell.name]] += instance.cell.area
-    return found
+        areas[kinds[instance.cell.name]] += instance.cell.area
+    return areas

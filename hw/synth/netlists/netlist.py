@@ -100,12 +100,6 @@ class Netlist:
                 load[instance.pins.get(pin, ZERO)] += (data.rise, data.fall)
         return load
 
-    def load(self, wires: str = "fanout") -> NDArray[np.float64]:
-        """Pins and wire (a model of :mod:`hw.synth.netlists.wires`) per net and edge, fF; shape (nets, 2)."""
-        from hw.synth.netlists.wires import wire_load
-
-        return self.pin_load + wire_load(self, wires)[:, None]
-
     def inputs(self) -> dict[str, Port]:
         """The input ports but for the clock."""
         return {n: p for n, p in self.ports.items() if p.direction == "input" and n != self.clock}

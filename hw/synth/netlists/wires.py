@@ -13,15 +13,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from asq_sw.errors import InputError
-
-if TYPE_CHECKING:
-    from hw.synth.netlists.netlist import Netlist
+from hw.synth.netlists.netlist import Netlist
 
 MODELS = ("fanout", "library", "none")
 CAPACITANCE_FF_PER_UM = 0.2
@@ -45,3 +41,8 @@ def wire_load(netlist: Netlist, model: str) -> NDArray[np.float64]:
         raise InputError(f"wires is {model!r}, expected one of {', '.join(MODELS)}")
     load[:2] = 0.0  # the constants do not switch
     return load
+
+
+def net_load(netlist: Netlist, model: str = "fanout") -> NDArray[np.float64]:
+    """Pins and wire per net and edge (rising, falling), fF; shape (nets, 2)."""
+    return netlist.pin_load + wire_load(netlist, model)[:, None]

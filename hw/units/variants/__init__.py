@@ -101,8 +101,8 @@ def make(
                 )
             module, cls = entry.home.split(":")
             made: type[Products] = getattr(import_module(module), cls)
-            found = made(weight, activation)
+            products = made(weight, activation)
             if order:
-                found.reorder(order)
-            return found
+                products.reorder(order)
+            return products
     raise InputError(f"variant is {name!r}, expected one of {', '.join(names(weight.grid))}")

@@ -20,15 +20,15 @@ class Booth(Planes):
     """
 
     def operands(self, m: Module, lines: Value, codes: Sequence[Value]) -> list[list[Operand]]:
-        width, found = self.activation.bits + 1, []
+        width, summands = self.activation.bits + 1, []
         bits = Cat(_0, codes[0], codes[0][-1])
         for index in range(0, self.weight.bits, 2):
             before, low, high = bits[index], bits[index + 1], bits[index + 2]
             one, two = Signal(name="one"), Signal(name="two")
             m.d.comb += [one.eq(low ^ before), two.eq((high ^ low) & ~one)]
             magnitude = (Cat(lines, _0) & one.replicate(width)) | (Cat(_0, lines) & two.replicate(width))
-            found.append(Operand(magnitude ^ high.replicate(width), index))
-        return [found]
+            summands.append(Operand(magnitude ^ high.replicate(width), index))
+        return [summands]
 
     def correction(self, code: int) -> tuple[int, ...]:
         ones, total = (1 << (self.activation.bits + 1)) - 1, 0

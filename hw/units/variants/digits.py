@@ -31,22 +31,22 @@ class Digits(Planes):
     def operands(self, m: Module, lines: Value, codes: Sequence[Value]) -> list[list[Operand]]:
         bits, width = self.weight.bits, self.activation.bits + 2
         u, three = lines[: self.activation.bits], lines[self.activation.bits :]
-        found = []
+        summands = []
         for index in range(0, bits, 2):
             if index == bits - 1:
-                found += self.plane(u, codes, index)
+                summands += self.plane(u, codes, index)
                 continue
             low, high = codes[0][index], codes[0][index + 1]
             if index == bits - 2:
                 # 1: u; -2: 2(U - u); -1: U - u.
                 one = (u & (low & ~high).replicate(len(u))) | (~u & (low & high).replicate(len(u)))
                 two = (~u) & (high & ~low).replicate(len(u))
-                found.append(Operand(Cat(one, _0) | Cat(_0, two), index))
+                summands.append(Operand(Cat(one, _0) | Cat(_0, two), index))
             else:
                 one, two = u & (low & ~high).replicate(len(u)), u & (high & ~low).replicate(len(u))
                 both = three & (low & high).replicate(width)
-                found.append(Operand(Cat(one, _0, _0) | Cat(_0, two, _0) | both, index))
-        return [found]
+                summands.append(Operand(Cat(one, _0, _0) | Cat(_0, two, _0) | both, index))
+        return [summands]
 
     def correction(self, code: int) -> tuple[int, ...]:
         bits, largest = self.weight.bits, (1 << self.activation.bits) - 1

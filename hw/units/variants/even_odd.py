@@ -36,8 +36,10 @@ class EvenOdd(Products):
 
     def _largest(self, odd: bool) -> int:
         """The largest distance among even or odd magnitudes."""
-        found = [s for s, o, z in zip(self.shifts, self.is_odd, self.zero, strict=True) if o == odd and not z]
-        return max(found, default=-1)
+        shifts = [
+            s for s, o, z in zip(self.shifts, self.is_odd, self.zero, strict=True) if o == odd and not z
+        ]
+        return max(shifts, default=-1)
 
     def lines(self, m: Module, activations: Sequence[Value]) -> Value:
         return Cat(self.offset_binary(a) for a in activations)

@@ -130,12 +130,12 @@ class SelectShift(Products):
 
     def entries(self, m: Module, u: Value) -> Value:
         """The tables' entries, as unsigned numbers side by side, for an activation in offset binary."""
-        found = []
+        entries = []
         for line, (table, mask) in enumerate(zip(self.tables, self.masks, strict=True)):
             if line:
                 name = "lut" if line == 1 else f"lut_{line}"
-                found.append(lookup(m, u, table, unsigned(mask.bit_length()), name))
-        return Cat(*found)
+                entries.append(lookup(m, u, table, unsigned(mask.bit_length()), name))
+        return Cat(*entries)
 
     def lines(self, m: Module, activations: Sequence[Value]) -> Value:
         u = Signal(self.activation.bits, name="activation")
@@ -165,13 +165,13 @@ class SelectShift(Products):
     def _lines(self, m: Module, lines: Value) -> list[Value]:
         """The lines, each from its lowest bit."""
         bits = self.activation.bits
-        found: list[Value] = [Cat(Const(0, self._even_shift), lines[:bits])]
+        words: list[Value] = [Cat(Const(0, self._even_shift), lines[:bits])]
         rest = self.entries(m, lines[:bits]) if self.own_table and self.table_width else lines[bits:]
         for mask in self.masks[1:]:
             width = mask.bit_length()
-            found.append(rest[:width])
+            words.append(rest[:width])
             rest = rest[width:]
-        return found
+        return words
 
     def _selected(self, m: Module, lines: Sequence[Value], field: Value) -> list[Value]:
         """Bits of the selected line; of none for a zero, unless the shifter makes the zero."""

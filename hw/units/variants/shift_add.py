@@ -16,15 +16,15 @@ MAX_DIGITS = 24
 
 def signed_digits(number: int) -> list[tuple[int, int]]:
     """(sign, position) of the non-adjacent form of a positive number: the fewest signed digits."""
-    found, position = [], 0
+    digits, position = [], 0
     while number:
         if number & 1:
             digit = 2 - (number & 3)
-            found.append((digit, position))
+            digits.append((digit, position))
             number -= digit
         number >>= 1
         position += 1
-    return found
+    return digits
 
 
 def constant(table: list[int]) -> tuple[int, int, int]:

@@ -88,7 +88,7 @@ class SignedDigits(SignedPlanes):
     def operands(self, m: Module, lines: Value, codes: Sequence[Value]) -> list[list[Operand]]:
         a, width = self.activation.bits, self.activation.bits + 2
         u, three, code = lines[:a], lines[a:], codes[0]
-        found = []
+        summands = []
         for index in range(0, self.magnitude_bits, 2):
             low = code[index]
             if index + 1 == self.magnitude_bits:
@@ -99,8 +99,8 @@ class SignedDigits(SignedPlanes):
                 digit = Cat(u & one, _0, _0) | Cat(_0, u & two, _0) | (three & (low & high).replicate(width))
             value = Signal(bits, name=f"digit_{index}")
             m.d.comb += value.eq(digit)
-            found.append(Operand(self.flipped(m, value, code[-1], f"signed_{index}"), index))
-        return [found]
+            summands.append(Operand(self.flipped(m, value, code[-1], f"signed_{index}"), index))
+        return [summands]
 
     def all_ones(self, magnitude: int) -> int:
         a, total = self.activation.bits, 0

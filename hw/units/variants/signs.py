@@ -73,12 +73,12 @@ class TwoSigns(OneHotShift):
     def operands(self, m: Module, lines: Value, codes: Sequence[Value]) -> list[list[Operand]]:
         field, sign = self._fields(m, codes[0])
         value = self._shifted(m, self._selected(m, self._lines(m, lines), field), field)
-        found = []
+        summands = []
         for name, chosen in (("positive", ~sign), ("negative", sign)):
             product = Signal(len(value), name=name)
             m.d.comb += product.eq(Cat(bit & chosen for bit in value))
-            found.append([Operand(product, 0)])
-        return found
+            summands.append([Operand(product, 0)])
+        return summands
 
     def correction(self, code: int) -> tuple[int, ...]:
         negative, _, offset = self._parts(code)

@@ -14,14 +14,14 @@ from amaranth.sim import Simulator
 from click.testing import CliRunner
 
 from asq_sw.cli import cli
-from asq_sw.commands.options import TILE_OPTIONS
+from asq_sw.commands.options import UNIT_OPTIONS
 from asq_sw.formats import WeightFormat
 from hw.rtl import verilog as emit
 from hw.rtl.adders import TREES
 from hw.studies import search
 from hw.units import contract
 from hw.units.tile import CHOICES, STAGES, TileSpec
-from hw.units.unit import UnitSpec
+from hw.units.unit import UNITS
 
 POST = WeightFormat("post", 4, 0)
 
@@ -52,14 +52,15 @@ def test_every_point_of_the_search_can_be_had(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_one_definition_of_the_options() -> None:
-    assert tuple(TILE_OPTIONS) == CHOICES
+    """Every option that a unit takes is one of both commands, and each of theirs is some unit's."""
+    assert {option for line in UNITS.values() for option in line.options} == {"weight", *UNIT_OPTIONS}
     for command in ("verilog", "synth"):
         text = " ".join(asq(command, "--help").output.split())
-        for name, attributes in TILE_OPTIONS.items():
-            assert "--" + name.replace("_", "-") in text
+        for name, attributes in UNIT_OPTIONS.items():
+            assert attributes.get("flag", "--" + name.replace("_", "-")) in text
             assert " ".join(attributes["help"].split()) in text
-    assert all(tree in TILE_OPTIONS["tree"]["help"] for tree in TREES)
-    assert all(stage in TILE_OPTIONS["stage"]["help"] for stage in STAGES)
+    assert all(tree in UNIT_OPTIONS["tree"]["help"] for tree in TREES)
+    assert all(stage in UNIT_OPTIONS["stage"]["help"] for stage in STAGES)
 
 
 CASES: tuple[TileSpec, ...] = (
@@ -155,7 +156,10 @@ def test_constants_of_256_codes_are_lines_that_can_be_read() -> None:
         (["verilog", "tile", "--tree", "oak"], "tree is 'oak', expected one of wallace"),
         (["verilog", "tile", "--order", "1,x"], "'1,x', expected whole numbers such as 0,1,3,2"),
         (["verilog", "tile", "--share", "99"], "share is 99, expected a whole number from 0 to 32"),
-        (["verilog", "tile", "--dataflow", "os"], "dataflow is 'os' for a tile"),
+        (
+            ["verilog", "tile", "--dataflow", "os"],
+            "--dataflow is given for unit tile, expected unit pe or array",
+        ),
         (["synth", "multiplier", "--reset"], "--reset is given for unit multiplier, expected unit tile"),
         (["synth", "tile", "--stage", "dress"], "stage is 'dress', expected one of none"),
     ],
@@ -194,9 +198,3 @@ def test_synth_measures_the_tile_that_is_meant() -> None:
     unit = json.loads(asq(*shlex.split("synth pe --wbits 2 --abits 2 --glitches none --json -")).output)
     assert unit["dataflow"] == "ws"
     assert not set(CHOICES) & set(unit)
-
-
-def test_a_tile_means_the_same_as_unit_spec_and_tile_spec() -> None:
-    plain = UnitSpec("tile", POST, 4, rows=2, cols=2)
-    assert emit.unit_verilog(plain) == emit.unit_verilog(TileSpec.from_unit(plain))
-    assert plain.name == TileSpec.from_unit(plain).name

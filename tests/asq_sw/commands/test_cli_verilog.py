@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from asq_sw.commands.verilog import command
 from asq_sw.formats import WeightFormat
 from hw.rtl.verilog import lint, unit_verilog
+from hw.units.spec import UnitSpec
 from hw.units.tile import TileSpec
-from hw.units.unit import UnitSpec
 
 
 def asq(*args: str) -> subprocess.CompletedProcess[str]:
@@ -68,7 +68,7 @@ def test_bad_input_is_one_line_and_status_2(args: list[str], message: str) -> No
 @pytest.mark.parametrize("weight", [WeightFormat("fp4"), WeightFormat("post", 4, 0)])
 def test_a_tiles_header_says_what_its_variant_takes(weight: WeightFormat) -> None:
     """The mode, the recoded weights and the width of the tile's own accumulator."""
-    text = unit_verilog(UnitSpec("tile", weight, 4, variant="post-or-fp4", rows=2, cols=2))
+    text = unit_verilog(TileSpec(weight, 4, variant="post-or-fp4", rows=2, cols=2))
     tile = TileSpec(weight, variant="post-or-fp4", rows=2, cols=2)
     assert "// mode: 0 post, 1 fp4\n" in text
     pairs = ", ".join(f"{code}: {int(tile.stored(code))}" for code in range(16))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -11,11 +10,14 @@ import pytest
 from asq_sw.errors import InputError
 from asq_sw.formats import ActivationFormat, WeightFormat
 from asq_sw.studies.trained_operands import read_layer
-from hw.studies.search import NODES, key, load_operands, measure_tile, points, table
+from hw.carried import OPERANDS
+from hw.carried import tiles as carried_tiles
+from hw.nodes import NODES
+from hw.studies.search import key, load_operands, measure_tile, points
 from hw.studies.space import INT4, POST4
-from hw.synth.activity.operands import gaussian, tile_stimulus
 from hw.synth.libraries import library as libraries
 from hw.synth.measure import default_clock_ns
+from hw.units.operands import gaussian
 from hw.units.tile import TileSpec
 
 
@@ -36,7 +38,7 @@ def one_of_each_way() -> list[TileSpec]:
 )
 def test_carried_rows_are_of_this_rtl(tiles: Callable[[], list[TileSpec]]) -> None:
     """A row's key holds the design's hash: after a change, python -m hw.studies.search -o hw/data/tiles.json."""
-    held = table()["rows"]
+    held = carried_tiles()
     for node in NODES:
         clock = default_clock_ns(libraries.load(node))
         missing = [t.name for t in tiles() if key(t, node, "gaussian", clock) not in held]
@@ -44,14 +46,14 @@ def test_carried_rows_are_of_this_rtl(tiles: Callable[[], list[TileSpec]]) -> No
 
 
 def test_every_contender_has_a_row_by_name() -> None:
-    named = {tuple(k.split(" ")[:2]) for k in table()["rows"]}
+    named = {tuple(k.split(" ")[:2]) for k in carried_tiles()}
     assert [t.name for node in NODES for t in points("contenders") if (node, t.name) not in named] == []
 
 
 @pytest.mark.slow
 def test_a_carried_row_is_remade() -> None:
     tile = points("contenders")[0]
-    held = table()["rows"][key(tile, "nangate45", "gaussian", default_clock_ns(libraries.load("nangate45")))]
+    held = carried_tiles()[key(tile, "nangate45", "gaussian", default_clock_ns(libraries.load("nangate45")))]
     made = measure_tile(tile, libraries.load("nangate45"), gaussian(tile.weight, tile.activation))
     for name in ("area_per_mac_um2", "delay_ns", "energy_per_mac_fj", "energy_held_per_mac_fj"):
         assert made[name] == pytest.approx(held[name], rel=1e-4), name
@@ -63,7 +65,7 @@ def test_stimulus_is_the_layers_dot_products(held: bool, edge: bool) -> None:
     """Weights follow activations by the edge's cycle; streaming walks along K, held weights stay."""
     tile = TileSpec(WeightFormat("post", 4, 0), rows=4, cols=2, edge_registers=edge)
     operands = gaussian(tile.weight, tile.activation)
-    given = tile_stimulus(tile, operands, lanes=8, held=held)
+    given = tile.stimulus(8, operands=operands, stationary=held)
     a = np.asarray(given.inputs["a"])[..., 1]
     w = np.asarray(given.inputs["w"])[..., 1, 0]
     late = int(edge)
@@ -82,11 +84,10 @@ def test_stimulus_is_the_layers_dot_products(held: bool, edge: bool) -> None:
 
 def test_carried_operands_are_a_layer_on_any_grid() -> None:
     """Levels times a scale are the weights again, within the grid's error; activations are the map's windows."""
-    path = files("hw") / "data" / "operands.npz"
-    layer = read_layer(str(path))
+    layer = read_layer(OPERANDS)
     assert (layer.weights.shape, layer.activations.shape) == ((288, 32), (288, 512))
     for weight in (WeightFormat("int", 4), WeightFormat("post-gap", 4), WeightFormat("nf4")):
-        found = load_operands(str(path), weight, ActivationFormat(4))
+        found = load_operands(OPERANDS, weight, ActivationFormat(4))
         levels = weight.decode(found.weights)
         alpha = (levels * layer.weights).sum(axis=0) / (levels**2).sum(axis=0)
         noise = ((levels * alpha - layer.weights) ** 2).sum() / (layer.weights**2).sum()

@@ -11,15 +11,17 @@ from asq_sw.cli import cli, main
 from asq_sw.errors import InputError
 from asq_sw.formats import ActivationFormat, WeightFormat
 from hw import costs
+from hw.carried import unit_costs
+from hw.nodes import NODES
 from hw.rtl.verilog import to_rtlil
 from hw.studies.unit_costs import FIELDS, specs
-from hw.synth.activity import operands
 from hw.synth.activity.program import compile_netlist
 from hw.synth.activity.toggles import simulate
 from hw.synth.libraries import library as libraries
 from hw.synth.mapping import cache
 from hw.synth.measure import default_clock_ns, measure, pareto, rtlil_hash, synthesize_unit
-from hw.units.unit import UnitSpec
+from hw.units import operands
+from hw.units.spec import UnitSpec
 
 INTERFACE = [
     "unit",
@@ -149,7 +151,7 @@ def test_element_sees_the_sums_of_the_rows_above():
     spec = UnitSpec("pe", WeightFormat("int", 4), 4)
     weights = np.array([[3], [2], [1]])
     activations = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
-    given = operands.stimulus(spec, operands.Operands(weights, activations, ""), lanes=64)
+    given = spec.stimulus(lanes=64, operands=operands.Operands(weights, activations, ""))
     above = {0: [0, 0, 0]}
     seen = set()
     for lane in range(64):
@@ -169,7 +171,7 @@ def test_array_is_fed_as_it_is_documented(skew):
     """What the stimulus feeds gives the sums of the matrices, through the netlist."""
     spec = UnitSpec("array", WeightFormat("pot", 2), 2, rows=3, cols=2, skew=skew)
     netlist = synthesize_unit(spec, libraries.load("nangate45")).netlist
-    given = operands.stimulus(spec, operands.gaussian(spec.weight, spec.activation), lanes=64)
+    given = spec.stimulus(lanes=64)
     found = simulate(compile_netlist(netlist), given.inputs, trace=True).outputs
     table = spec.weight.product_table(2)
     loaded = np.array([[given.inputs[f"w__{c}"][2 - r] for c in range(2)] for r in range(3)])
@@ -365,16 +367,16 @@ def test_default_clocks():
 
 
 def test_table_holds_every_unit_and_is_read_without_measuring(monkeypatch):
-    table = costs.table()["units"]
-    for node in libraries.NODES:
+    table = unit_costs()["units"]
+    for node in NODES:
         assert {costs.key(spec, node) for spec in specs()} <= set(table)
     for record in table.values():
         assert set(FIELDS) == set(record)
         assert record["area_um2"] > 0
         assert record["energy_per_mac_fj"] > 0
-    digests = costs.table()["provenance"]["libraries"]
-    assert {node: digests[node]["table"] for node in libraries.NODES} == {
-        node: libraries.load(node).digest for node in libraries.NODES
+    digests = unit_costs()["provenance"]["libraries"]
+    assert {node: digests[node]["table"] for node in NODES} == {
+        node: libraries.load(node).digest for node in NODES
     }
 
     def never(*args):
@@ -388,7 +390,7 @@ def test_table_holds_every_unit_and_is_read_without_measuring(monkeypatch):
 
 def test_table_is_of_the_rtl_as_it_is_now():
     """After a change of the RTL: python -m hw.studies.unit_costs."""
-    table = costs.table()["units"]
+    table = unit_costs()["units"]
     stale = {
         spec.name for spec in specs() if table[costs.key(spec, "asap7")]["rtlil_hash"] != rtlil_hash(spec)
     }

@@ -14,8 +14,9 @@ from hw.synth.libraries import library as libraries
 from hw.synth.libraries.library import to_liberty
 from hw.synth.mapping.flow import synthesize
 from hw.synth.netlists.netlist import to_verilog
+from hw.synth.netlists.wires import net_load
 from hw.synth.timing import analyze, typical_slew
-from hw.units.unit import UnitSpec
+from hw.units.spec import UnitSpec
 
 SHARED = places.SHARED / "liberty"
 
@@ -26,7 +27,7 @@ def longest_path(design):
     All delays of the mini library but INV's are constants, INV's slews are, so path delays add.
     """
     library = design.library
-    load = design.load("none")
+    load = net_load(design, "none")
     slews = {"BUF": (0.010, 0.010), "NAND": (0.010, 0.010), "XOR": (0.010, 0.010), "DFF": (0.010, 0.010)}
     slews["INV"] = (0.010, 0.030)
     driver = {i.pins[pin]: i for i in design.instances for pin in i.cell.outputs if pin in i.pins}

@@ -11,13 +11,13 @@ from rtl_runs import amaranth_mismatches, array_run
 from asq_sw.errors import InputError
 from asq_sw.formats import GRID_RECORDS, GRIDS, WeightFormat
 from hw import OutputStationaryArray, ProcessingElement, SystolicArray
-from hw.units.unit import UnitSpec, variants
+from hw.units.spec import VARIANTS, UnitSpec
 
 
 @pytest.mark.parametrize("dataflow", ["ws", "os"])
 @pytest.mark.parametrize("grid", GRIDS)
 def test_random_and_extreme_matrices(grid: str, dataflow: str) -> None:
-    for variant in variants("array", grid):
+    for variant in VARIANTS[grid]:
         for skew in (False, True):
             spec = UnitSpec(
                 "array", WeightFormat(grid, 4), 4, skew, variant, rows=3, cols=2, dataflow=dataflow, skew=skew

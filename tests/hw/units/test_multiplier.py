@@ -9,7 +9,7 @@ from rtl_runs import FORMATS, amaranth_mismatches, multiplier_run
 from asq_sw.errors import InputError
 from asq_sw.formats import WeightFormat
 from hw import ApotMultiplier, Fp4Multiplier, IntMultiplier, PostMultiplier, PotMultiplier
-from hw.units.unit import UnitSpec, variants
+from hw.units.spec import VARIANTS, UnitSpec
 
 SMALL = [(grid, bits) for grid, bits in FORMATS if bits <= 4]
 
@@ -18,7 +18,7 @@ SMALL = [(grid, bits) for grid, bits in FORMATS if bits <= 4]
 @pytest.mark.parametrize(("grid", "bits"), SMALL)
 def test_every_product_of_every_variant(grid: str, bits: int, signed: bool) -> None:
     for abits in (2, 3, 4):
-        for variant in variants("multiplier", grid):
+        for variant in VARIANTS[grid]:
             weight = WeightFormat(grid, bits)
             run = multiplier_run(UnitSpec("multiplier", weight, abits, signed, variant))
             assert run.checked() == 2 ** (abits + run.spec.weight.storage_bits)

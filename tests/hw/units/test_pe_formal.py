@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from asq_sw.formats import WeightFormat
-from hw.rtl.verilog import run_yosys, unit_verilog
-from hw.units.unit import UnitSpec, variants
+from hw.rtl.verilog import unit_verilog
+from hw.rtl.yosys import run_yosys
+from hw.units.spec import VARIANTS, UnitSpec
 
 FORMATS = [
     ("post", 4, 4),
@@ -85,7 +86,7 @@ def test_every_state_of_the_element(grid: str, bits: int, abits: int, dataflow: 
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize(("grid", "bits", "abits"), [*FORMATS, ("post", 5, 6), ("post-paper", 4, 5)])
 def test_every_variant(grid: str, bits: int, abits: int, signed: bool, tmp_path: Path) -> None:
-    for variant in variants("pe", grid):
+    for variant in VARIANTS[grid]:
         for dataflow in ("ws", "os"):
             spec = UnitSpec("pe", WeightFormat(grid, bits), abits, signed, variant, dataflow=dataflow)
             prove(spec, unit_verilog(spec), tmp_path)

@@ -12,7 +12,6 @@ from tile_model import CYCLES, expected, inputs_of
 
 from asq_sw.formats import WeightFormat
 from hw.rtl.verilog import lint, rtlil_to_verilog, to_rtlil
-from hw.synth.activity.operands import gaussian, tile_stimulus
 from hw.synth.activity.program import compile_netlist
 from hw.synth.activity.toggles import simulate
 from hw.synth.libraries import library as libraries
@@ -105,6 +104,6 @@ def test_verilog_has_the_ports_and_no_warning(options: dict[str, Any], tmp_path)
 
 def test_energy_is_of_an_enabled_tile() -> None:
     spec = spec_of({"edge_registers": True})
-    given = tile_stimulus(spec, gaussian(spec.weight, spec.activation), lanes=64)
+    given = spec.stimulus(lanes=64)
     assert np.asarray(given.inputs["en"]).all()
     assert "rst" not in given.inputs  # and so 0

@@ -11,7 +11,7 @@ import pytest
 from rtl_runs import FORMATS, array_run, multiplier_run, verilator_mismatches
 
 from asq_sw.formats import GRIDS, WeightFormat, legal
-from hw.units.unit import UnitSpec, variants
+from hw.units.spec import VARIANTS, UnitSpec
 
 
 def test_multipliers_and_arrays(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_multipliers_and_arrays(tmp_path: Path) -> None:
                 )
                 runs.append(array_run(spec, length=7))
     for grid in GRIDS:
-        spec = UnitSpec("array", WeightFormat(grid, 4), 4, rows=3, cols=6, variant=variants("array", grid)[0])
+        spec = UnitSpec("array", WeightFormat(grid, 4), 4, rows=3, cols=6, variant=VARIANTS[grid][0])
         runs.append(array_run(spec, length=5))
     wrong = verilator_mismatches(runs, tmp_path)
     assert {run.spec.name: count for run, count in zip(runs, wrong, strict=True) if count} == {}

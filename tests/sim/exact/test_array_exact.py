@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from asq_sw.errors import InputError
 from asq_sw.formats import GRID_RECORDS, GRIDS, WeightFormat
-from hw.units.unit import UnitSpec
+from hw.units.spec import UnitSpec
 from sim.exact.array import ExactArray, run_gemm
 
 

@@ -16,7 +16,7 @@ from hw.synth.libraries import library as libraries
 from hw.synth.mapping.flow import synthesize
 from hw.synth.measure import synthesize_unit
 from hw.synth.netlists.netlist import to_verilog
-from hw.units.unit import UnitSpec
+from hw.units.spec import UnitSpec
 
 
 def mapped(spec, node, whole=False):

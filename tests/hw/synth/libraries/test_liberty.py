@@ -8,6 +8,8 @@ import places
 import pytest
 
 from asq_sw.errors import InputError
+from hw import nodes
+from hw.nodes import NODES
 from hw.synth.libraries import boolean, liberty
 from hw.synth.libraries import library as libraries
 
@@ -199,7 +201,7 @@ def same_tables(a: libraries.Library, b: libraries.Library) -> bool:
 
 def test_saved_table_is_the_same(mini, tmp_path, monkeypatch):
     libraries.save(mini, tmp_path / "x.json.gz")
-    monkeypatch.setattr(libraries, "FOLDER", tmp_path)
+    monkeypatch.setattr(nodes, "LIBRARIES", tmp_path)
     (tmp_path / "x.json.gz").rename(tmp_path / "nangate45.json.gz")
     libraries.load.cache_clear()
     try:
@@ -210,7 +212,7 @@ def test_saved_table_is_the_same(mini, tmp_path, monkeypatch):
     assert (tmp_path / "y.json.gz").read_bytes() == (tmp_path / "nangate45.json.gz").read_bytes()
 
 
-@pytest.mark.parametrize("node", ["mini", *libraries.NODES])
+@pytest.mark.parametrize("node", ["mini", *NODES])
 def test_written_back_liberty_reads_the_same(mini, node, tmp_path):
     """What Yosys gets is what the table holds: all but energies and leakage by state, which it does not need."""
     ours = mini if node == "mini" else libraries.load(node)
@@ -236,7 +238,7 @@ def test_written_back_liberty_reads_the_same(mini, node, tmp_path):
             }
 
 
-@pytest.mark.parametrize("node", libraries.NODES)
+@pytest.mark.parametrize("node", list(NODES))
 def test_carried_tables_are_whole(node):
     found = libraries.load(node)
     assert found.sources
@@ -284,7 +286,7 @@ ORIGINALS = {
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the original libraries are not here")
-@pytest.mark.parametrize("node", libraries.NODES)
+@pytest.mark.parametrize("node", list(NODES))
 def test_carried_table_is_what_the_reader_makes_of_the_originals(node, tmp_path):
     files, leave_out = ORIGINALS[node]
     again = liberty.read([SHARED / f"{name}.lib.gz" for name in files], node, leave_out)

@@ -12,7 +12,7 @@ from hw.synth.activity.toggles import simulate
 from hw.synth.libraries import library as libraries
 from hw.synth.mapping.flow import recipes, synthesize
 from hw.synth.mapping.polarity import full_adder
-from hw.units.unit import UnitSpec
+from hw.units.spec import UnitSpec
 
 ADDERS = {"nangate45": "FA_X1", "sky130hd": "sky130_fd_sc_hd__fa_1", "asap7": "FAx1_ASAP7_75t_R"}
 

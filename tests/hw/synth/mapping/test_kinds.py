@@ -3,11 +3,12 @@
 import pytest
 
 from asq_sw.formats import WeightFormat
+from hw.nodes import NODES
 from hw.rtl.verilog import to_rtlil
 from hw.synth.libraries import library as libraries
 from hw.synth.mapping.flow import synthesize
 from hw.synth.mapping.kinds import KINDS, area_by_kind, kind
-from hw.units.unit import UnitSpec
+from hw.units.spec import UnitSpec
 
 NAMED = {
     "full adders": ("FA_X1", "sky130_fd_sc_hd__fa_1", "FAx1_ASAP7_75t_R"),
@@ -20,7 +21,7 @@ NAMED = {
 
 @pytest.mark.parametrize("expected", KINDS)
 def test_cells_are_what_they_compute(expected):
-    cells = {name: cell for node in libraries.NODES for name, cell in libraries.load(node).cells.items()}
+    cells = {name: cell for node in list(NODES) for name, cell in libraries.load(node).cells.items()}
     assert {name: kind(cells[name]) for name in NAMED[expected]} == dict.fromkeys(NAMED[expected], expected)
 
 

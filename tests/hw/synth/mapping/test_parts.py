@@ -12,7 +12,7 @@ from hw.synth.breakdown import breakdown
 from hw.synth.libraries import library as libraries
 from hw.synth.mapping import buffers
 from hw.synth.timing import analyze
-from hw.units.unit import UnitSpec
+from hw.units.spec import UnitSpec
 
 
 def test_parts_of_a_post_element():

@@ -12,7 +12,7 @@ from hw.synth.activity.toggles import simulate
 from hw.synth.libraries import library as libraries
 from hw.synth.mapping import polarity
 from hw.synth.mapping.flow import recipes, synthesize
-from hw.units.unit import UnitSpec
+from hw.units.spec import UnitSpec
 
 ASAP7 = libraries.load("asap7")
 

@@ -7,6 +7,7 @@ import pytest
 
 from asq_sw.errors import InputError
 from hw.synth.netlists.netlist import to_verilog
+from hw.synth.netlists.wires import net_load
 
 
 def test_cells_come_after_what_drives_them(mini):
@@ -43,14 +44,14 @@ def test_figures(mini):
 
 def test_wire_models(mini):
     design = circuits.random_netlist(mini, 0)
-    assert (design.load("none") == design.pin_load).all()
+    assert (net_load(design, "none") == design.pin_load).all()
     pitch = (design.area / len(design.instances) / 0.7) ** 0.5
-    extra = design.load("fanout")[:, 0] - design.pin_load[:, 0]
+    extra = net_load(design, "fanout")[:, 0] - design.pin_load[:, 0]
     assert extra[2:] == pytest.approx(0.2 * 1.5 * pitch * design.fanout[2:])
     with pytest.raises(InputError, match="no wire-load table"):
-        design.load("library")
+        net_load(design, "library")
     with pytest.raises(InputError, match="wires is 'thick'"):
-        design.load("thick")
+        net_load(design, "thick")
 
 
 def test_constants_and_open_inputs(mini):

@@ -12,8 +12,9 @@ from rtl_runs import FORMATS
 
 from asq_sw.formats import GRIDS, WeightFormat
 from hw.rtl.hierarchy import Modules
-from hw.rtl.verilog import lint, rtlil_to_verilog, run_yosys, to_rtlil, to_verilog, unit_verilog
-from hw.units.unit import UnitSpec, variants
+from hw.rtl.verilog import lint, rtlil_to_verilog, to_rtlil, to_verilog, unit_verilog
+from hw.rtl.yosys import run_yosys
+from hw.units.spec import VARIANTS, UnitSpec
 
 
 def units(weight: WeightFormat, abits: int, signed: bool) -> list[UnitSpec]:
@@ -45,7 +46,7 @@ def test_no_warning_at_any_width(tmp_path: Path) -> None:
         UnitSpec(unit, WeightFormat(grid, 4), 4, variant=variant)
         for unit in ("multiplier", "pe", "array")
         for grid in GRIDS
-        for variant in variants(unit, grid)
+        for variant in VARIANTS[grid]
     ]
     assert warnings_of(specs, tmp_path) == []
 
@@ -86,7 +87,7 @@ def test_text_holds_no_chance_and_no_place(unit: str) -> None:
     assert head[1] == f"// asq verilog {spec.options}"
     assert any("R[a] = round(a * sqrt(2) * 2**F)" in line for line in head)
     program = (
-        "from asq_sw.formats import WeightFormat; from hw.units.unit import UnitSpec; from hw.rtl.verilog import unit_verilog;"
+        "from asq_sw.formats import WeightFormat; from hw.units.spec import VARIANTS, UnitSpec; from hw.rtl.verilog import unit_verilog;"
         f"print(unit_verilog(UnitSpec({unit!r}, WeightFormat('post'), 4, rows={side}, cols={side})), end='')"
     )
     again = subprocess.run(

@@ -9,6 +9,7 @@ import minilib
 import pytest
 
 from asq_sw.errors import InputError
+from hw import carried
 from hw.studies.search import main
 
 
@@ -21,6 +22,7 @@ def test_a_library_from_files_is_searched_under_a_name_of_its_own(tmp_path: Path
     ((key_, row),) = json.loads(output.read_text())["rows"].items()
     assert key_.startswith(f"mini {name} ")
     assert (row["node"], row["clock_ns"]) == ("mini", 500)
+    assert set(row) == set(next(iter(carried.tiles().values())))  # what the carried rows say of a tile
     kinds = row["area_by_kind_um2"]
     assert sum(kinds.values()) == pytest.approx(row["area_per_mac_um2"], rel=1e-3)
     assert kinds["full adders"] == 0  # it has none
@@ -36,7 +38,7 @@ def test_a_library_from_files_is_searched_under_a_name_of_its_own(tmp_path: Path
         (["--tile", "int4"], "no such tile"),
         (["--clock-ns", "3"], "--liberty"),
         (["--node", "asap7", "--liberty", __file__], "expected one of them"),
-        ([], "no rows of a search"),
+        ([], "has no 'rows'"),
     ],
 )
 def test_bad_input_to_the_search(arguments: list[str], message: str, tmp_path: Path) -> None:
