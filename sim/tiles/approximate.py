@@ -108,6 +108,7 @@ def _layer_rows(
             read_skipped[i] = read_skipped[i] or layers[i].inputs == 1
     rows = np.zeros((len(layers), len(pipeline.LayerRow._fields)), np.int64)
     parts: list[_AsqPart] = []
+    weight_bits = machine.weight.storage_bits
     for i, layer in enumerate(layers):
         cost = costs[i]
         in_bits = layer.ifmap_elements * machine.abits
@@ -132,7 +133,7 @@ def _layer_rows(
             k=layer.k,
             groups=layer.groups,
             ifmap_bits=in_bits,
-            filter_bits=layer.filter_elements * machine.weight.storage_bits,
+            filter_bits=layer.filter_elements * weight_bits,
             read_ifmap=not read_skipped[i],
             write_ofmap=not write_skipped[i],
             outputs=layer.ofmap_elements,
