@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from asq_sw.graph.graph import Graph
 from asq_sw.graph.ops import Shape
-from asq_sw.nn.memory import ArrayPool
+from asq_sw.nn.array_pool import ArrayPool
 from asq_sw.nn.plan import Step
 from asq_sw.quantizers.layer import LayerQuantizers
 

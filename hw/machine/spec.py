@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from asq_sw.errors import InputError
 from asq_sw.formats import ActivationFormat, WeightFormat
 from hw.machine.dataflows import DATAFLOWS
+from hw.nodes import DEFAULT_NODE
 
 UNIT_DATAFLOWS: Mapping[str, tuple[str, ...]] = {"pe": tuple(DATAFLOWS), "tile": ("ws",)}
 """What an array is made of -> the dataflows that it can do: a tile's weights are held."""
@@ -93,7 +94,7 @@ class MachineSpec(BaseModel):
     filter_kib: float = Field(128.0, gt=0)
     ofmap_kib: float = Field(128.0, gt=0)
     dram_gb_per_s: float = Field(12.8, gt=0)
-    node: str = "nangate45"
+    node: str = DEFAULT_NODE
     unit: Annotated[str, _one_of(UNIT_DATAFLOWS)] = "pe"
     hide_load: bool = False
     pe_stages: int = Field(0, ge=0, le=64)
