@@ -26,7 +26,7 @@ from asq_sw.interop.weights import read_weights, write_npz
 
 Array = NDArray[Any]
 
-FORMAT, VERSION = "asq integer network", 1
+FORMAT, VERSION = "asq-integer-network", 1
 BATCH = 250
 """Images at a time, where many are classified."""
 _LARGEST_MAP = 1 << 28

@@ -60,7 +60,7 @@ class Evaluator:
         with np.load(path) as archive:
             self.arrays = {key: archive[key] for key in archive.files}
         self.network = json.loads(str(self.arrays.pop("network")))
-        assert (self.network["format"], self.network["version"]) == ("asq integer network", 1)
+        assert (self.network["format"], self.network["version"]) == ("asq-integer-network", 1)
 
     def array(self, step: dict[str, Any], key: str) -> Whole:
         return self.arrays[f"{step['name']}.{key}"].astype(object)
