@@ -21,6 +21,7 @@ from typing import Any
 
 import click
 
+from asq_sw.commands.options import Number
 from asq_sw.console import run
 from asq_sw.errors import InputError
 from asq_sw.files import writable_folder, write_text
@@ -188,12 +189,16 @@ def _done(folder: Path, made: Recipe) -> bool:
 @click.option("--data", "data_path", required=True, help="Image set.")
 @click.option("--pretrained", required=True, type=click.Path(), help="Full-precision weights to begin with.")
 @click.option("--model", default="resnet20", show_default=True)
-@click.option("--epochs", default=6, show_default=True)
-@click.option("--rate", default=0.02, show_default=True)
+@click.option("--epochs", default=6, show_default=True, type=click.IntRange(min=1))
+@click.option("--rate", default=0.02, show_default=True, type=Number(min=0, min_open=True))
 @click.option(
-    "--base-epochs", default=4, show_default=True, help="Full-precision fine-tuning that all rows start from."
+    "--base-epochs",
+    default=4,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Full-precision fine-tuning that all rows start from.",
 )
-@click.option("--limit", type=int, help="Use N of the training images, drawn at random.")
+@click.option("--limit", type=click.IntRange(min=1), help="Use N of the training images, drawn at random.")
 @click.option("--only", help="Rows whose name contains this.")
 @click.option("-o", "--output", "folder", required=True, type=click.Path(file_okay=False, path_type=Path))
 def main(
