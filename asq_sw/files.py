@@ -13,9 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 from asq_sw import process
 from asq_sw.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 """Errors of a disk that takes no more."""
@@ -156,6 +160,43 @@ def _lives(pid: int) -> bool:
     except (PermissionError, OverflowError):
         return True
     return True
+
+
+def read_npz(source: str | os.PathLike[str] | IO[bytes], name: str) -> dict[str, NDArray[Any]]:
+    """The arrays of an .npz file, none of them Python objects.
+
+    Parameters
+    ----------
+    source : path or binary file
+    name : str
+        What errors call it.
+
+    Raises
+    ------
+    InputError
+        For a file that is missing, truncated, too large for memory or of another kind.
+    """
+    import tokenize
+    import zipfile
+    import zlib
+
+    import numpy as np
+
+    try:
+        with zipfile.ZipFile(source) as archive:
+            arrays = {}
+            for member in archive.namelist():
+                with archive.open(member) as file:
+                    arrays[member.removesuffix(".npy")] = np.lib.format.read_array(file, allow_pickle=False)
+            return arrays
+    except MemoryError as error:
+        raise InputError(f"{name}: holds an array that is too large for memory ({error})") from error
+    except (
+        OSError, EOFError, ValueError, KeyError, TypeError, IndexError, OverflowError, SyntaxError, RuntimeError,
+        zlib.error, zipfile.BadZipFile, tokenize.TokenError,
+    ) as error:  # fmt: skip
+        # RuntimeError: encrypted, or packed in a way that is not known; the others: damaged heads of arrays
+        raise InputError(f"{name}: cannot be read as .npz, it may be truncated ({error})") from error
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -202,6 +202,14 @@ def run_tool(arguments: list[str], **options: Any) -> subprocess.CompletedProces
     return subprocess.CompletedProcess(arguments, child.returncode, out, err)
 
 
+def memory_bytes() -> int:
+    """Memory that this process may have at most: the machine's, or its control group's where that is less."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    with suppress(OSError, ValueError), open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
+        limits.append(int(file.read()))  # "max" is no number: no limit
+    return min(limits)
+
+
 def _forget() -> None:
     """A forked process: the command is its parent's."""
     global lock, _name

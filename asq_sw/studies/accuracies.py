@@ -14,6 +14,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ FIELDS = (
 
 QUANTIZER_RATE = 0.1
 """Of scales and adapters (SGD); the task's parameters have ``--rate``."""
+_NOTE_SECONDS = 2.0
 BASE_RATE = 0.05
 """Of the full-precision fine-tuning that all rows start from."""
 
@@ -170,12 +172,22 @@ def _timed(trainer: Trainer, folder: Path) -> None:
     """Run to the end; ``time.json`` adds up the seconds of all sittings."""
     spent = folder / "time.json"
     before = json.loads(spent.read_text())["seconds"] if spent.exists() else 0.0
-    start = time.monotonic()
+    start, written = time.monotonic(), -math.inf
+
+    def note(*_: Any) -> None:
+        """From the start on and now and then, so that a process that is killed loses little."""
+        nonlocal written
+        if time.monotonic() - written > _NOTE_SECONDS:
+            written = time.monotonic()
+            seconds = round(before + written - start, 1)
+            write_text(spent, json.dumps({"seconds": seconds}) + "\n")
+
+    note()
     try:
-        trainer.run(resume=True)
+        trainer.run(resume=True, progress=note)
     finally:
-        seconds = round(before + time.monotonic() - start, 1)
-        write_text(spent, json.dumps({"seconds": seconds}) + "\n")
+        written = -math.inf
+        note()
 
 
 def _done(folder: Path, made: Recipe) -> bool:
