@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from contextlib import suppress
 from itertools import pairwise
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -33,6 +34,7 @@ def run(command: click.Command, name: str, args: list[str] | None = None) -> NoR
     """
     if args is None:
         process.begin(name)
+        _know_output()
     status = _status(command, name, args)
     with process.lock:  # an interrupted command gets no further
         sys.exit(status)
@@ -54,14 +56,14 @@ def _status(command: click.Command, name: str, args: list[str] | None) -> int:
         return _say(name, error.format_message(), 2)
     except (click.Abort, KeyboardInterrupt):
         return _say(name, "interrupted", 130, kind="")
-    except BrokenPipeError:
+    except BrokenPipeError:  # the reader has enough
         _drop_output()
         return 1
+    except OutputError as error:
+        _drop_output()
+        return _say(name, f"standard output cannot be written ({error.strerror})", 1)
     except OSError as error:
-        reason = error.strerror or str(error)
-        if _drop_output():
-            return _say(name, f"standard output cannot be written ({reason})", 1)
-        return _say(name, f"{error.filename or 'a file'}: {reason}", 2)
+        return _say(name, f"{error.filename or 'a file'}: {error.strerror or error}", 2)
     except (MemoryError, OverflowError, ValueError) as error:
         if isinstance(error, ValueError) and not str(error).startswith(_TOO_LARGE):
             raise
@@ -78,16 +80,36 @@ def _say(name: str, message: str, status: int, kind: str = "error: ") -> int:
     return status
 
 
-def _drop_output() -> bool:
-    """Whether standard output takes no more; what it still holds is dropped, or Python would try again at its end."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError:
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+class OutputError(OSError):
+    """Standard output cannot be written."""
+
+
+class _Output(io.FileIO):
+    """Standard output, whose errors are told from those of other files."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(error.errno, error.strerror) from error
+
+
+def _know_output() -> None:
+    before = sys.stdout
+    if isinstance(before, io.TextIOWrapper):
+        before.flush()
+        raw = _Output(before.fileno(), "w", closefd=False)
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(raw), before.encoding, before.errors, None, before.line_buffering
+        )
+
+
+def _drop_output() -> None:
+    """What standard output still holds goes nowhere; or Python would try again at its end, and say so."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _largest_option(words: list[str]) -> str | None:

@@ -33,7 +33,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     The rename is atomic on one file system, so a reader sees the old file or the new one, never a part. If
     the block raises (a full disk, an interrupt), the temporary file and the folders made for it are removed and
-    ``path`` is untouched. What a killed process left beside ``path`` is removed.
+    ``path`` is untouched. What a killed process left beside ``path`` is removed. A device or a pipe is written to
+    when the block has succeeded, and stays what it is.
 
     Raises
     ------
@@ -44,6 +45,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     if target.is_dir():
         raise InputError(f"{target}: is a folder, expected a file name")
+    if target.exists() and not target.is_file():
+        with _sent_to(target) as temporary:
+            yield temporary
+        return
     made: list[Path] = []
     start = f".{target.name[:100]}."
     try:
@@ -82,6 +87,17 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         if not done:
             _unmake(made)
         _remove_orphans(target.parent, start)
+
+
+@contextmanager
+def _sent_to(device: Path) -> Iterator[Path]:
+    with temporary_folder("output") as folder:
+        yield folder / f"output{device.suffix}"
+        try:
+            with open(folder / f"output{device.suffix}", "rb") as whole, open(device, "wb") as there:
+                shutil.copyfileobj(whole, there)
+        except OSError as error:
+            raise InputError(f"{device}: cannot be written ({error.strerror or error})") from error
 
 
 @contextmanager
