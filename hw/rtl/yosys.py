@@ -12,8 +12,10 @@ from asq_sw.process import run_tool
 
 # Yosys leaves the process when a command fails and writes its log to C's standard output: hence a process.
 _RUN_YOSYS = """
-import sys
+import ctypes, sys
 from pyosys import libyosys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL: end with the one that waits
 design = libyosys.Design()
 for command in sys.argv[1:]:
     libyosys.Pass.call(design, command)

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import places
 
+from asq_sw.data import load
 from asq_sw.interop.weights import write_npz
-from asq_sw.train import Recipe
+from asq_sw.train import Recipe, Trainer, integer_network
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "simulate": ("asq_sw", "simulate", "resnet50", "--fidelity", "2", "--trace", "{}/trace.json", "--json", "{}/out.json"),
@@ -37,26 +38,43 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         "--base-epochs", "1", "--only", "asq-post-w4a4", "-o", "{}/table",
     ),
 }  # fmt: skip
+COMMANDS |= {
+    "verilog": (
+        "asq_sw", "verilog", "tile", "--rows", "8", "--cols", "8", "--corrections", "{}/c.json", "-o", "{}/tile.v",
+    ),
+    "simulate csv": ("asq_sw", "simulate", "resnet50", "--csv", "{}/csv", "--json", "{}/out.json"),
+    "parquet": (
+        "asq_sw", "sweep", "resnet18", "--rows", "4,8,16,32", "--cols", "4,8,16,32", "--workers", "1", "-o", "{}/out.parquet",
+    ),
+    "export": ("asq_sw", "export", "{run}", "-o", "{}/net.npz"),
+    "export onnx": ("asq_sw", "export", "{run}", "-o", "{}/net.onnx"),
+    "eval": ("asq_sw", "eval", "{run}", "--data", "digits", "--json", "{}/accuracy.json"),
+    "fidelity": ("sim.studies.fidelity", "--network", "resnet18", "-o", "{}/fidelity.md"),
+    "memory": ("sim.studies.memory_checks", "-o", "{}/memory.md"),
+    "sparsity": ("sim.studies.sparsity", "{net}", "--data", "digits", "-o", "{}/zeros.json"),
+    "datapath": ("reports.studies.datapath", "-o", "{}/datapath.md"),
+}  # fmt: skip
 """Name -> a module and its arguments; ``{}`` is the folder that they write to."""
 
 
 def prepared(folder: Path) -> dict[str, str]:
     """The inputs that :data:`COMMANDS` name, made in ``folder``."""
-    from hw.studies import space
-    from hw.studies.space import points
+    from hw.studies.search import points
 
-    small = sorted(points(), key=lambda tile: tile.rows * tile.cols * tile.weight.bits)[:2]
-    assert space.INT4 is not None
+    small = sorted(points("contenders"), key=lambda tile: tile.macs * tile.abits)[:2]
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (600, 16, 16, 3)).astype(np.uint8), rng.integers(0, 10, 600)
     write_npz(
         folder / "set.npz",
         {"train_images": images, "train_labels": labels, "test_images": images, "test_labels": labels},
     )
+    recipe = Recipe(model="small_cnn", input_shape=(1, 8, 8), epochs=1, flip=False, crop=1)
+    Trainer(recipe, load("digits"), folder=folder / "run").run(resume=True)
+    integer_network(folder / "run").save(folder / "net.npz")
     network = Recipe(model="small_cnn", input_shape=(3, 16, 16)).network()
     write_npz(folder / "start.npz", network.parameters | network.buffers)
     return {
-        "data": str(folder / "set.npz"), "start": str(folder / "start.npz"),
+        "run": str(folder / "run"), "net": str(folder / "net.npz"), "data": str(folder / "set.npz"), "start": str(folder / "start.npz"),
         "tile": small[0].name, "other": small[1].name,
     }  # fmt: skip
 
