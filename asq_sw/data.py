@@ -12,7 +12,6 @@ import os
 import pickle
 import struct
 import tarfile
-import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -26,12 +25,15 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from asq_sw.errors import InputError
+from asq_sw.files import read_npz
 
 Array = NDArray[Any]
 
 DIGITS = "digits"
 """Name of the bundled set."""
 MEAN = (0.485, 0.456, 0.406)
+MOST_CLASSES = 1 << 16
+"""Three times those of the largest set in use (ImageNet-21k)."""
 STD = (0.229, 0.224, 0.225)
 """Of red, green and blue in 0 .. 1 (ImageNet's, which the public CIFAR-10 weights use too)."""
 
@@ -103,8 +105,22 @@ def load(path: str | os.PathLike[str]) -> Dataset:
     Raises
     ------
     InputError
-        For a missing, truncated or unknown file, or labels that do not fit the images; names the file.
+        For a missing, truncated or unknown file, one without images, images of several sizes, or labels that do not
+        fit the images; names the file.
     """
+    found = _read(path)
+    train, test = found.train.images, found.test.images
+    if not train.size and not test.size:
+        raise InputError(f"{path}: holds no images, expected at least one")
+    if train.shape[1:] != test.shape[1:]:
+        raise InputError(
+            f"{path}: training images are {train.shape[1:]} (height, width, channels), test images {test.shape[1:]}, "
+            "expected one size"
+        )
+    return found
+
+
+def _read(path: str | os.PathLike[str]) -> Dataset:
     if str(path) == DIGITS:
         with (files("asq_sw") / "datasets" / "digits.npz").open("rb") as file:
             return _npz(file, DIGITS)
@@ -126,7 +142,9 @@ def load(path: str | os.PathLike[str]) -> Dataset:
                     },
                     str(place),
                 )
-    except (OSError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile, ValueError) as error:
+    except InputError:
+        raise
+    except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError, MemoryError) as error:
         raise InputError(f"{place}: cannot be read as an image set ({error})") from error
     raise InputError(f"{place}: is no image set, expected .npz, CIFAR-10's .tar.gz or a folder")
 
@@ -208,11 +226,7 @@ _NAMES = {
 
 
 def _npz(source: Any, name: str) -> Dataset:
-    try:
-        with np.load(source, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise InputError(f"{name}: cannot be read as .npz, it may be truncated ({error})") from error
+    arrays = read_npz(source, name)
     parts = {}
     for part, names in _NAMES.items():
         if f"{part}_jpeg" in arrays:
@@ -273,8 +287,10 @@ def _part(images: Array, labels: Array | None, source: str, name: str) -> Part:
             f"{source}: {name} has {len(labels)} labels ({labels.dtype}) for {len(images)} images, "
             "expected a whole number each"
         )
-    if len(labels) and labels.min() < 0:
-        raise InputError(f"{source}: {name} has the label {labels.min()}, expected none below 0")
+    if len(labels):
+        for label in (int(labels.min()), int(labels.max())):
+            if not 0 <= label < MOST_CLASSES:
+                raise InputError(f"{source}: {name} has the label {label}, expected 0 to {MOST_CLASSES - 1}")
     return Part(np.ascontiguousarray(images), labels.astype(np.int64))
 
 

@@ -1,4 +1,4 @@
-"""The one exception that means "the input was wrong", as opposed to "the program is wrong"."""
+"""The exceptions that mean "the input was wrong" or "a tool failed", as opposed to "the program is wrong"."""
 
 
 class InputError(ValueError):
@@ -7,3 +7,7 @@ class InputError(ValueError):
     The command line prints it on one line and exits with status 2; a library caller can treat it as a
     ``ValueError``.
     """
+
+
+class ToolError(RuntimeError):
+    """A program or process that this one started failed; the command line prints the line and exits with status 1."""
