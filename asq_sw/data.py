@@ -26,6 +26,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from asq_sw.errors import InputError
+from asq_sw.interop.weights import read_npz
 
 Array = NDArray[Any]
 
@@ -208,11 +209,7 @@ _NAMES = {
 
 
 def _npz(source: Any, name: str) -> Dataset:
-    try:
-        with np.load(source, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise InputError(f"{name}: cannot be read as .npz, it may be truncated ({error})") from error
+    arrays = read_npz(source, name)
     parts = {}
     for part, names in _NAMES.items():
         if f"{part}_jpeg" in arrays:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from asq_sw.errors import InputError
 from asq_sw.formats import ActivationFormat, WeightFormat
+from asq_sw.interop.weights import read_npz
 from asq_sw.provenance import file_hash
 from asq_sw.sqnr import half_normal_activations, sqnr
 
@@ -139,20 +140,10 @@ def from_files(
 
 
 def _array(path: str | Path) -> NDArray[Any]:
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            if not isinstance(data, np.lib.npyio.NpzFile):
-                raise InputError(f"{Path(path).name}: is not an .npz file")
-            name = "codes" if "codes" in data.files else data.files[0] if data.files else ""
-            if not name:
-                raise InputError(f"{Path(path).name}: holds no array")
-            return np.asarray(data[name])
-    except InputError:
-        raise
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except (OSError, ValueError, AttributeError, EOFError) as error:
-        raise InputError(f"{Path(path).name}: cannot be read as .npz ({error})") from error
+    arrays = read_npz(path, Path(path).name)
+    if not arrays:
+        raise InputError(f"{Path(path).name}: holds no array")
+    return arrays.get("codes", next(iter(arrays.values())))
 
 
 def after(first: int, cycles: int) -> NDArray[np.bool_]:
