@@ -97,26 +97,8 @@ class Network:
         InputError
             For a missing, additional, misshaped or non-finite array; nothing is changed then.
         """
-        expected = self.parameters | self.buffers
-        given = {
-            key.removeprefix("module."): value
-            for key, value in arrays.items()
-            if not key.endswith("num_batches_tracked")
-        }
-        missing = sorted(set(expected) - set(given))
-        unknown = sorted(set(given) - set(expected))
-        if missing:
-            raise InputError(
-                f"{source}: {len(missing)} arrays of {self.graph.name} are missing, the first {missing[0]}"
-            )
-        if unknown:
-            raise InputError(f"{source}: {unknown[0]} is not an array of {self.graph.name}")
-        for key, value in expected.items():
-            if given[key].shape != value.shape:
-                raise InputError(f"{source}: {key} has shape {given[key].shape}, expected {value.shape}")
-            if not np.isfinite(given[key]).all():
-                raise InputError(f"{source}: {key} holds NaN or infinite values, expected finite numbers")
-        for key, value in expected.items():
+        given = checked_arrays(self.graph, arrays, source)
+        for key, value in (self.parameters | self.buffers).items():
             value[...] = given[key]
 
     def trainable(self) -> dict[str, Array]:
@@ -214,3 +196,38 @@ class Network:
                     waiting[name] = dx
             pool.give(values.pop(step.output, None))
         self._values = {}
+
+
+def checked_arrays(graph: Graph, arrays: Mapping[str, Array], source: str) -> dict[str, Array]:
+    """A network's arrays by PyTorch's names, without ``module.`` and ``num_batches_tracked``.
+
+    Raises
+    ------
+    InputError
+        For a missing, additional, misshaped or non-finite array, or one of no numbers.
+    """
+    expected = {
+        f"{node.name}.{key}": shape
+        for node in graph
+        for key, shape in (graph.parameters(node) | graph.buffers(node)).items()
+    }
+    given = {
+        key.removeprefix("module."): value
+        for key, value in arrays.items()
+        if not key.endswith("num_batches_tracked")
+    }
+    missing = sorted(set(expected) - set(given))
+    unknown = sorted(set(given) - set(expected))
+    if missing:
+        raise InputError(f"{source}: {len(missing)} arrays of {graph.name} are missing, the first {missing[0]}")
+    if unknown:
+        raise InputError(f"{source}: {unknown[0]} is not an array of {graph.name}")
+    for key, shape in expected.items():
+        value = given[key]
+        if value.shape != shape:
+            raise InputError(f"{source}: {key} has shape {value.shape}, expected {shape}")
+        if value.dtype.kind not in "fiu":
+            raise InputError(f"{source}: {key} is {value.dtype}, expected real numbers")
+        if not np.isfinite(value).all():
+            raise InputError(f"{source}: {key} holds NaN or infinite values, expected finite numbers")
+    return given

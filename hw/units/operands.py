@@ -120,6 +120,8 @@ def from_files(
         w = w.reshape(len(w), -1).T
     if w.ndim != 2:
         raise InputError(f"{Path(weights).name}: has shape {w.shape}, expected (K, N) or (N, C, R, S)")
+    if w.dtype.kind not in "iuf" or (w.dtype.kind == "f" and not np.isfinite(w).all()):
+        raise InputError(f"{Path(weights).name}: holds {w.dtype}, expected whole codes or finite weights")
     if w.dtype.kind == "f":
         deviation = np.maximum(w.std(axis=0, keepdims=True), np.finfo(np.float64).tiny)
         w = weight.encode(weight.nearest(w / (deviation * sqnr(weight).alpha)))
