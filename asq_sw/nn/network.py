@@ -119,7 +119,13 @@ class Network:
         return state
 
     def load_state(self, state: Mapping[str, Array], source: str = "checkpoint") -> None:
-        """Take what :meth:`state` gave."""
+        """Take what :meth:`state` gave.
+
+        Raises
+        ------
+        InputError
+            For an array that is missing, misshaped or not of finite numbers; names ``source`` and the array.
+        """
         self.load({k: v for k, v in state.items() if not k.startswith("quantizer/")}, source)
         for name, pair in self.quantizers.items():
             for kind, quantizer in pair.each():
@@ -127,7 +133,18 @@ class Network:
                 own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
                 if not own:
                     raise InputError(f"{source}: the state of quantizer {name}.{kind} is missing")
-                quantizer.load_state(own)
+                try:
+                    quantizer.load_state(own)
+                except InputError as error:
+                    raise InputError(f"{source}: {error}") from None
+                node = self.graph.by_name[name]
+                own_channels = (
+                    self.graph.parameters(node)["weight"][0] if kind == "weight" else self.graph.in_shape(node)[0]
+                )
+                if quantizer.channels not in (None, own_channels):
+                    raise InputError(
+                        f"{source}: {quantizer.label} is for {quantizer.channels} channels, expected {own_channels}"
+                    )
 
     # -- passes --------------------------------------------------------------------------------------------------
 

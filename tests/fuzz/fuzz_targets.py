@@ -302,8 +302,11 @@ class Run(Target):
         }
 
     def read(self, folder: Path) -> None:
-        from asq_sw.train import integer_network
+        from asq_sw.train import integer_network, load_run
 
+        recipe, network, _ = load_run(folder / "run")
+        channels, height, width = recipe.input_shape
+        network.forward(np.zeros((1, height, width, channels), np.float32))
         integer_network(folder / "run")
 
 
