@@ -468,7 +468,9 @@ def _peaks(text: Array, source: str) -> dict[str, float]:
         raise InputError(f"{source}: peaks are damaged ({error})") from error
     for name, peak in found.items():
         if not 0 <= peak < np.inf:
-            raise InputError(f"{source}: the peak of {name} is {peak}, expected a finite number of at least 0")
+            raise InputError(
+                f"{source}: the peak of {name} is {peak}, expected a finite number of at least 0"
+            )
     return found
 
 

@@ -261,7 +261,8 @@ def _read_window(reader: Reader, item: Operator, kernel: tuple[int, ...]) -> dic
     padding = tuple(attrs.get("pads", (0, 0, 0, 0)))
     if not len(stride) == len(dilation) == 2 or len(padding) != 4:
         raise reader.fail(
-            item.proto, f"has strides {stride}, dilations {dilation} and pads {padding}, expected 2, 2 and 4 numbers"
+            item.proto,
+            f"has strides {stride}, dilations {dilation} and pads {padding}, expected 2, 2 and 4 numbers",
         )
     auto = attrs.get("auto_pad", b"NOTSET").decode()
     if auto in ("SAME_UPPER", "SAME_LOWER"):

@@ -139,7 +139,9 @@ class Network:
                     raise InputError(f"{source}: {error}") from None
                 node = self.graph.by_name[name]
                 own_channels = (
-                    self.graph.parameters(node)["weight"][0] if kind == "weight" else self.graph.in_shape(node)[0]
+                    self.graph.parameters(node)["weight"][0]
+                    if kind == "weight"
+                    else self.graph.in_shape(node)[0]
                 )
                 if quantizer.channels not in (None, own_channels):
                     raise InputError(
@@ -236,7 +238,9 @@ def checked_arrays(graph: Graph, arrays: Mapping[str, Array], source: str) -> di
     missing = sorted(set(expected) - set(given))
     unknown = sorted(set(given) - set(expected))
     if missing:
-        raise InputError(f"{source}: {len(missing)} arrays of {graph.name} are missing, the first {missing[0]}")
+        raise InputError(
+            f"{source}: {len(missing)} arrays of {graph.name} are missing, the first {missing[0]}"
+        )
     if unknown:
         raise InputError(f"{source}: {unknown[0]} is not an array of {graph.name}")
     for key, shape in expected.items():

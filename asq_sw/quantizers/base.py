@@ -209,7 +209,9 @@ class Quantizer(ABC):
         names = set(state) - {"initialized"}
         flag = np.asarray(state.get("initialized", True))
         if flag.shape != () or flag.dtype.kind != "b":
-            raise InputError(f"{self.label}: initialized is {flag.dtype} of shape {flag.shape}, expected true or false")
+            raise InputError(
+                f"{self.label}: initialized is {flag.dtype} of shape {flag.shape}, expected true or false"
+            )
         initialized = bool(flag)
         expected = self._shapes(state)
         if (initialized or names) and names != set(expected):

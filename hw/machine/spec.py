@@ -158,7 +158,10 @@ class MachineSpec(BaseModel):
             values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-        except (ValueError, RecursionError) as error:  # bytes, syntax, a number of too many digits, a deep nest
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # bytes, syntax, a number of too many digits, a deep nest
             raise InputError(f"{path}: is not TOML ({error})") from error
         try:
             return cls(**{**values, **changes})

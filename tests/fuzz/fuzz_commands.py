@@ -30,6 +30,34 @@ LONG = {
 
 Another command is called with an option that it does not have, so that it never works."""
 
+MEANT: dict[str, tuple[str, ...]] = {
+    "network": ("net.csv", "layers.csv", "gemm.csv", "net.onnx", "small_cnn", "resnet20"),
+    "unit": ("pe", "tile", "array", "multiplier"),
+    "model": ("small_cnn", "resnet20"),
+    "run": ("run", "run", "integer.npz", "two.npz", "net.onnx", "weights.npz"),
+    "data_path": ("digits", "data.npz", "gray.npz", "two.npz", "eight.npz"),
+    "data": ("digits", "gray.npz", "two.npz"),
+    "pretrained": ("weights.npz", "weights.safetensors", "net.onnx"),
+    "quantizer": ("asq-post", "asq-int", "lsq", "qil", "daq", "dorefa", "pact", "post", "fp32"),
+    "layers": ("fc:wbits=3", "fc:method=fp32", "conv1:wbits=2,abits=3"),
+    "output": ("new.json", "new.npz", "new.onnx", "new.v", "new.csv", "new.parquet", "new/deep/x.v", "-"),
+    "folder": ("out", "run", "new/out"),
+    "config": ("machine.toml",), "scalesim_cfg": ("scale.cfg",), "zeros": ("zeros.json",), "liberty": ("mini.lib",),
+    "weights": ("operands.npz", "weights.npz"), "activations": ("operands.npz",), "csv_dir": ("out", "new/out"),
+    "json_path": ("new.json", "-"), "trace": ("new.json",), "corrections": ("new.json",), "netlist": ("new.v",),
+    "node": ("nangate45", "sky130hd", "asap7"), "dram": ("bandwidth", "ddr4-2400", "lpddr4-3200", "hbm2"),
+    "variant": ("shift-lut", "table"), "tree": ("wallace", "dadda", "adders", "chain"), "stage": ("none", "products", "tree"),
+    "order": ("0,1,2,3,4,5,6,7", "0,1,3,2"), "exponents": ("0,1,2,3,4,5,7", "0,2,4"), "sweep": ("0.8,1", "2"),
+    "clock_mhz": ("100", "500", "1000"), "clock_ns": ("1", "2.5"), "address": ("tcp://127.0.0.1:1",),
+    # Not what is legal and takes long, tile by tile.
+    "batch": ("1", "2", "3", "16", "0", "-1", "99999999999999999999999999"),
+    "require": ("sqnr_db>=15", "area_mm2<1"),
+}  # fmt: skip
+"""Parameter -> values that it could mean."""
+LISTS: dict[str, tuple[str, ...]] = {
+    "grid": ("post", "post,int", "fp4"), "dataflow": ("ws", "ws,os", "is"), "wbits": ("4", "2,3,4,8"), "unit": ("pe", "pe,tile"),
+}  # fmt: skip
+"""The same of an option that takes several values."""
 NAMES = (
     "resnet20", "small_cnn", "digits", "asq-post", "lsq", "fp32", "pe", "tile", "array", "multiplier", "post", "int",
     "fp4", "nf4", "ws", "os", "is", "nangate45", "asap7", "shift-lut", "table", "ddr4-2400", "producer", "wallace",
@@ -42,7 +70,11 @@ PATHS = (
     "run/config.json", "new.json", "new.npz", "new.onnx", "new.v", "new.csv", "new.parquet", "new/deep/x.json", "out", "-",
     "machine.toml/x", "net.csv", "bad.npz", "bad.onnx", "bad.csv", "bad.toml", "bad.json", "é.json", "a b.json",
 )  # fmt: skip
-_SMALL = ("1", "2", "3", "4", "5", "8", "16", "0", "-1", "9")
+_SMALL = ("1", "2", "3", "4", "4", "5", "8", "8", "16")
+
+
+_SETS = {"gray.npz": (28, 28, 1), "two.npz": (5, 5, 2), "eight.npz": (8, 8, 2)}
+"""Images that the run, the integer network and the ONNX model take."""
 
 
 @functools.cache
@@ -62,6 +94,7 @@ def files() -> Files:
         "mini.lib": minilib.text().encode(),
         "integer.npz": samples.npz(arrays | {"network": samples.np.array(json.dumps(record))}),
         "data.npz": samples.npz(samples.datasets()[0]),
+        **{name: samples.npz(samples.labelled(*shape)) for name, shape in _SETS.items()},
         "weights.npz": samples.npz(samples.weights()),
         "weights.safetensors": samples.safetensors(samples.weights()),
         "operands.npz": samples.npz(samples.operands()),
@@ -106,15 +139,21 @@ def _option(rng: random.Random, option: click.Option) -> list[str]:
 
 def _value(rng: random.Random, parameter: click.Parameter) -> str:
     """A value that the parameter could mean, or one that it could not."""
-    kind = parameter.type
-    if rng.random() < 0.12:
+    kind, name = parameter.type, str(parameter.name)
+    if rng.random() < 0.06:
         return rng.choice((*WORDS, *NUMBERS, *NAMES, *PATHS)).replace("\ud800", "?")
+    if type(kind).__name__ == "Values" and name in LISTS:
+        return rng.choice(LISTS[name])
+    if name in MEANT and rng.random() < 0.95:
+        return rng.choice(MEANT[name])
     if isinstance(kind, click.Choice):
         return str(rng.choice(list(kind.choices)))
-    if isinstance(kind, click.Path) or "path" in str(parameter.name):
+    if isinstance(kind, click.Path) or "path" in name:
         return rng.choice(PATHS)
     if isinstance(kind, click.types.IntParamType | click.types.FloatParamType):
-        return rng.choice((*_SMALL, *_SMALL, *NUMBERS))
+        return rng.choice(_SMALL if rng.random() < 0.8 else NUMBERS)
+    if type(kind).__name__ == "Values":
+        return ",".join(rng.choice(_SMALL) for _ in range(rng.choice((1, 1, 2, 3))))
     return rng.choice((*NAMES, *NAMES, *PATHS, *_SMALL))
 
 

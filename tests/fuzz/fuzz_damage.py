@@ -154,7 +154,25 @@ def _keys(value: Any) -> Any:
 
 # -- npz -------------------------------------------------------------------------------------------------------
 
-_TYPES = ("u1", "i1", "i2", "u4", "i8", ">i8", "u8", "f2", "f4", "f8", ">f4", "c8", "?", "U5", "S3", "M8[s]", "V3")
+_TYPES = (
+    "u1",
+    "i1",
+    "i2",
+    "u4",
+    "i8",
+    ">i8",
+    "u8",
+    "f2",
+    "f4",
+    "f8",
+    ">f4",
+    "c8",
+    "?",
+    "U5",
+    "S3",
+    "M8[s]",
+    "V3",
+)
 _SHAPES = (
     "()", "(0,)", "(-1,)", "(1,)", "(1099511627776,)", "(4294967296, 4294967296)", "(65536, 65536, 4)", "(2, 0, 3)",
     "(1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1)", "[3]", "3", "None", "('a',)", "(True,)",
@@ -219,7 +237,9 @@ def npz(rng: random.Random, arrays: dict[str, Any]) -> bytes:
         elif how < 0.65:
             del arrays[name]
         elif how < 0.75:
-            arrays[rng.choice(("new", "", "a/b", "../x", "file", "é", "initialized", *names))] = arrays.pop(name)
+            arrays[rng.choice(("new", "", "a/b", "../x", "file", "é", "initialized", *names))] = arrays.pop(
+                name
+            )
         else:
             held = arrays.pop(name)
             shape = rng.choice((*_SHAPES, str(held.shape), str(held.shape)))
@@ -228,7 +248,9 @@ def npz(rng: random.Random, arrays: dict[str, Any]) -> bytes:
             order = rng.choice(("False", "False", "True", "None", "2"))
             raw[name] = _entry(shape, description, order, body, rng.choice((1, 1, 2, 3, 9)))
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
+    with zipfile.ZipFile(
+        out, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+    ) as archive:
         for name, value in arrays.items():
             body = io.BytesIO()
             np.lib.format.write_array(body, np.asarray(value))
@@ -271,7 +293,14 @@ def model(rng: random.Random, given: onnx.ModelProto) -> None:
 
 
 def _names(graph: onnx.GraphProto) -> list[str]:
-    return ["", "x", "y", "nothing", *(t.name for t in graph.initializer), *(o for n in graph.node for o in n.output)]
+    return [
+        "",
+        "x",
+        "y",
+        "nothing",
+        *(t.name for t in graph.initializer),
+        *(o for n in graph.node for o in n.output),
+    ]
 
 
 def _node(rng: random.Random, given: onnx.ModelProto) -> None:
@@ -356,7 +385,10 @@ def _tensor(rng: random.Random, given: onnx.ModelProto) -> None:
     elif how < 0.75:
         tensor.data_location = onnx.TensorProto.EXTERNAL
         entry = tensor.external_data.add()
-        entry.key, entry.value = "location", rng.choice(("missing", "../input.onnx", "/etc/hostname", "input.onnx", ""))
+        entry.key, entry.value = (
+            "location",
+            rng.choice(("missing", "../input.onnx", "/etc/hostname", "input.onnx", "")),
+        )
     elif how < 0.85:
         tensor.name = rng.choice(_names(given.graph))
     elif how < 0.92 and tensor in list(given.graph.initializer):
@@ -364,7 +396,9 @@ def _tensor(rng: random.Random, given: onnx.ModelProto) -> None:
     elif tensor.raw_data:
         kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type) if 0 < tensor.data_type < 12 else None
         if kind is not None and kind.kind in "if":
-            values = np.frombuffer(tensor.raw_data[: len(tensor.raw_data) // kind.itemsize * kind.itemsize], kind)
+            values = np.frombuffer(
+                tensor.raw_data[: len(tensor.raw_data) // kind.itemsize * kind.itemsize], kind
+            )
             tensor.raw_data = array(rng, values).tobytes()
 
 

@@ -43,14 +43,18 @@ def safetensors(arrays: dict[str, Array]) -> bytes:
 def idx(array: Array) -> bytes:
     """Y. LeCun's format of MNIST."""
     return (
-        bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.astype("u1").tobytes()
+        bytes([0, 0, 8, array.ndim])
+        + struct.pack(f">{array.ndim}I", *array.shape)
+        + array.astype("u1").tobytes()
     )
 
 
 # -- ONNX ------------------------------------------------------------------------------------------------------
 
 
-def _model(nodes: list[Any], tensors: dict[str, Array], shape: tuple[int, ...], rank: int = 2) -> onnx.ModelProto:
+def _model(
+    nodes: list[Any], tensors: dict[str, Array], shape: tuple[int, ...], rank: int = 2
+) -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes,
         "g",
@@ -222,6 +226,12 @@ def datasets() -> list[dict[str, Array]]:
     ]  # fmt: skip
 
 
+def labelled(*shape: int) -> dict[str, Array]:
+    """Four images of that shape."""
+    images, labels = _images(4, *shape), np.array([0, 1, 0, 1])
+    return {"train_images": images, "train_labels": labels, "test_images": images, "test_labels": labels}
+
+
 @functools.cache
 def _jpegs() -> tuple[bytes, ...]:
     from PIL import Image
@@ -314,7 +324,9 @@ def run_folder() -> tuple[dict[str, Any], dict[str, Array]]:
     from asq_sw.train import Recipe, Trainer
 
     part = Part(_images(4, 28, 28, 1), np.array([0, 1, 0, 1]))
-    recipe = Recipe(model="small_cnn", input_shape=(1, 28, 28), classes=2, quantizer="asq-post", epochs=0, batch=4)
+    recipe = Recipe(
+        model="small_cnn", input_shape=(1, 28, 28), classes=2, quantizer="asq-post", epochs=0, batch=4
+    )
     with tempfile.TemporaryDirectory() as folder:
         Trainer(recipe, Dataset(part, part), folder=folder).run()
         config = json.loads((Path(folder) / "config.json").read_text())

@@ -38,7 +38,7 @@ class Target(ABC):
     def read(self, folder: Path) -> None:
         """Read the input that lies in ``folder``."""
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027  most need nothing
         """Import and compile what :meth:`read` needs, once a process."""
 
     def names(self, folder: Path) -> list[str]:
@@ -264,7 +264,9 @@ class Operands(Arrays):
     def make(self, rng: random.Random) -> Files:
         files = super().make(rng)
         other = samples.npz({"codes": np.arange(6).reshape(3, 2)})
-        names = ("weights.npz", "activations.npz") if rng.random() < 0.5 else ("activations.npz", "weights.npz")
+        names = (
+            ("weights.npz", "activations.npz") if rng.random() < 0.5 else ("activations.npz", "weights.npz")
+        )
         return dict(zip(names, (files["input.npz"], other), strict=True))
 
     def read(self, folder: Path) -> None:

@@ -85,7 +85,9 @@ def _read(target: Any, folder: Path) -> Outcome:
     except InputError as error:
         message = str(error)
         if not message.strip() or "\n" in message.strip() or len(message) > LONGEST:
-            return Outcome("finding", f"{len(message)} characters: {message[:3000]}", f"message {_frame(error)}")
+            return Outcome(
+                "finding", f"{len(message)} characters: {message[:3000]}", f"message {_frame(error)}"
+            )
         if target.names_file and not any(name in message for name in target.names(folder)):
             return Outcome("finding", f"names no file: {message}", f"unnamed {_frame(error)}")
         return Outcome("refused", message)
@@ -120,8 +122,6 @@ def _command(target: Any, folder: Path) -> Outcome:
         return Outcome("finding", f"status {status!r}: {said}", f"status {status!r} {words}")
     if len(lines) != 1 and "Usage:" not in said:
         return Outcome("finding", f"{len(lines)} lines: {said}", f"lines {words}")
-    if len(said) > LONGEST and "Usage:" not in said:
-        return Outcome("finding", f"{len(said)} characters: {said}", f"message {words}")
     if left := sorted(_entries(folder) - before):
         return Outcome("finding", f"left behind: {left}; {said}", f"left {words}")
     return Outcome("refused", said.strip())
@@ -228,7 +228,9 @@ class Worker:
         status = self._process.wait()
         trace = self._trace()
         self.close()
-        return Outcome("finding", f"the process ended with {status}\n{trace}", f"crash {status} {_where(trace)}")
+        return Outcome(
+            "finding", f"the process ended with {status}\n{trace}", f"crash {status} {_where(trace)}"
+        )
 
     def _trace(self) -> str:
         return self._log.read_text(errors="replace")[-6000:] if self._log.exists() else ""
@@ -254,4 +256,3 @@ def _where(trace: str) -> str:
         if line.strip().startswith(f'File "{ROOT}') and "/tests/" not in line
     ]
     return own[0].removeprefix(f'File "{ROOT}/') if own else "elsewhere"
-

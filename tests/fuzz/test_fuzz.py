@@ -43,7 +43,9 @@ def keep(target: str, signature: str, text: str, files: Files) -> None:
 
 @pytest.mark.fuzz
 @pytest.mark.parametrize("name", TARGETS)
-def test_every_input_is_read_or_refused(name: str, worker: Worker, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_input_is_read_or_refused(
+    name: str, worker: Worker, capsys: pytest.CaptureFixture[str]
+) -> None:
     target = TARGETS[name]
     count = max(1, round(INPUTS * SLOW.get(name, 1.0) / sum(SLOW.get(t, 1.0) for t in TARGETS)))
     kinds = {"read": 0, "refused": 0, "finding": 0}
