@@ -9,7 +9,9 @@ from __future__ import annotations
 import copy
 import gzip
 import json
+import os
 import random
+import time
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
@@ -129,7 +131,8 @@ class Liberty(Text):
 
         library = read([self.path(folder)])
         to_liberty(library)
-        assert from_json(json.loads(json.dumps(to_json(library)))).digest == library.digest
+        table = to_json(library)
+        assert to_json(from_json(table)) == table
         try:
             _ = library.driving_cell
         except InputError as error:
@@ -348,3 +351,34 @@ TARGETS: dict[str, Target] = {
         CommandLine(),
     )
 }  # fmt: skip
+
+
+class Broken(Target):
+    """Does what its file says, so that the fuzzer's own eyes can be tested."""
+
+    name = "broken"
+
+    def make(self, rng: random.Random) -> Files:
+        raise NotImplementedError
+
+    def read(self, folder: Path) -> None:
+        from asq_sw.errors import InputError
+
+        word = (folder / "input.txt").read_text()
+        if word == "abort":
+            os.abort()
+        elif word == "hang":
+            time.sleep(60)
+        elif word == "leave":
+            (folder / "left").write_text("")
+        elif word == "memory":
+            bytearray(1 << 40)
+        elif word == "exit":
+            raise SystemExit(2)
+        elif word == "fail":
+            raise ValueError("input.txt")
+        elif word != "read":
+            raise InputError(word)
+
+
+BROKEN = Broken()

@@ -145,7 +145,7 @@ def serve(log: str) -> None:
             name, files = pickle.load(sys.stdin.buffer)
         except EOFError:
             break
-        target = fuzz_targets.TARGETS[name]
+        target = fuzz_targets.BROKEN if name == fuzz_targets.BROKEN.name else fuzz_targets.TARGETS[name]
         folder, temporary = home / "in", home / "tmp"
         for place in (folder, temporary):
             shutil.rmtree(place, ignore_errors=True)
@@ -178,7 +178,8 @@ def serve(log: str) -> None:
 class Worker:
     """One other process, started when it is needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self._seconds = seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="fuzz")
         self._log = Path(self._folder.name) / "trouble"
@@ -210,13 +211,13 @@ class Worker:
         except BrokenPipeError:
             return self._dead()
         # The first answer waits for the imports, and for kernels to be compiled.
-        ready, _, _ = select.select([process.stdout], [], [], SECONDS + (120 if fresh else 0))
+        ready, _, _ = select.select([process.stdout], [], [], self._seconds + (120 if fresh else 0))
         if not ready:
             process.send_signal(signal.SIGUSR1)
             select.select([process.stdout], [], [], 0.5)
             trace = self._trace()
             self.close()
-            return Outcome("finding", f"no answer in {SECONDS:g} s\n{trace}", f"hang {_where(trace)}")
+            return Outcome("finding", f"no answer in {self._seconds:g} s\n{trace}", f"hang {_where(trace)}")
         try:
             answer: Outcome = pickle.load(process.stdout)
         except EOFError:

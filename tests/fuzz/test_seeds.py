@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,36 @@ def test_seeds(name: str, worker: Worker) -> None:
 
 def test_every_seed_has_a_target() -> None:
     assert {folder.name for folder in SEEDS.iterdir()} <= set(TARGETS)
+
+
+def test_what_is_wrong_is_found() -> None:
+    worker = Worker(seconds=1)
+
+    def kind(word: str) -> tuple[str, str]:
+        outcome = worker.run("broken", {"input.txt": word.encode()})
+        return outcome.kind, outcome.signature
+
+    try:
+        assert kind("read") == ("read", "")
+        assert kind("input.txt: is wrong") == ("refused", "")
+        assert kind("is wrong")[1].startswith("unnamed")
+        assert kind("input.txt: is\nwrong")[1].startswith("message")
+        assert kind("input.txt" * 1000) == ("refused", "")  # cut
+        assert kind("fail")[1].startswith("ValueError")
+        assert kind("exit")[1].startswith("SystemExit")
+        assert kind("memory")[1].startswith("MemoryError")
+        assert kind("leave")[1] == "left behind"
+        assert kind("abort")[1].startswith("crash -6")
+        assert kind("read") == ("read", "")  # another process
+        assert kind("hang")[1].startswith("hang")
+        assert kind("read") == ("read", "")
+    finally:
+        worker.close()
+
+
+def test_every_target_makes_inputs() -> None:
+    """Nearly all differ from each other."""
+    for name in ("topology", "cfg", "toml", "zeros", "liberty", "onnx", "weights", "operands"):
+        rng = random.Random(0)
+        made = [TARGETS[name].make(rng) for _ in range(30)]
+        assert len({tuple(sorted(files.items())) for files in made}) > 20, name
