@@ -16,7 +16,7 @@ from fuzz_samples import Files
 from fuzz_worker import Reached
 
 LONG = {
-    "simulate": (),
+    "simulate": ("hw.synth.measure.measure",),  # of an element whose cost is not carried
     "verilog": ("hw.rtl.verilog.unit_verilog",),
     "train": ("asq_sw.train.Trainer.run",),
     "eval": (),
@@ -34,7 +34,7 @@ MEANT: dict[str, tuple[str, ...]] = {
     "network": ("net.csv", "layers.csv", "gemm.csv", "net.onnx", "small_cnn", "resnet20"),
     "unit": ("pe", "tile", "array", "multiplier"),
     "model": ("small_cnn", "resnet20"),
-    "run": ("run", "run", "integer.npz", "two.npz", "net.onnx", "weights.npz"),
+    "run": ("run", "run", "run", "run", "integer.npz", "two.npz", "net.onnx", "weights.npz"),
     "data_path": ("digits", "data.npz", "gray.npz", "two.npz", "eight.npz"),
     "data": ("digits", "gray.npz", "two.npz"),
     "pretrained": ("weights.npz", "weights.safetensors", "net.onnx"),
