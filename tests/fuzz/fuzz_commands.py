@@ -144,7 +144,7 @@ def _value(rng: random.Random, parameter: click.Parameter) -> str:
         return rng.choice((*WORDS, *NUMBERS, *NAMES, *PATHS)).replace("\ud800", "?")
     if type(kind).__name__ == "Values" and name in LISTS:
         return rng.choice(LISTS[name])
-    if name in MEANT and rng.random() < 0.95:
+    if name in MEANT and (name in ("model", "batch") or rng.random() < 0.95):
         return rng.choice(MEANT[name])
     if isinstance(kind, click.Choice):
         return str(rng.choice(list(kind.choices)))

@@ -54,6 +54,8 @@ def test_every_input_is_read_or_refused(
     def one(rng: random.Random) -> None:
         files = target.make(rng)
         outcome = worker.run(name, files)
+        if outcome.signature.startswith("hang"):  # on a machine that has other work it may only have waited
+            outcome = worker.run(name, files)
         kinds[outcome.kind] += 1
         if outcome.kind == "finding":
             smallest = found.get(outcome.signature)
