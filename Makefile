@@ -4,13 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: report test lint test-slow search bench clean
+.PHONY: report test lint test-slow fuzz search bench clean
 
 report: $(STAMP)          ## the main job: install, then the quick cross-check report
 	$(BIN)/asq report --quick -o report
 
 test: $(STAMP)            ## the default test suite
-	$(BIN)/python -m pytest -n 2 -m "not slow and not benchmark"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not benchmark and not fuzz"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -19,6 +19,9 @@ lint: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -n 2 -m slow
+
+fuzz: $(STAMP)            ## damaged files and random options; FUZZ_INPUTS=100000 make fuzz: so many
+	$(BIN)/python -m pytest -m fuzz tests/fuzz
 
 search: $(STAMP)          ## the carried tables of tiles, made anew in search/ (hours; run again, it goes on)
 	mkdir -p search

@@ -167,6 +167,8 @@ def _folder(folder: Path) -> Dataset:
             _idx(folder, f"{name}-{kind}") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
         )
         parts.append(_part(images, labels, str(folder), name))
+    if not any(len(part) for part in parts):
+        raise InputError(f"{folder}: holds no image, expected at least one")
     return Dataset(*parts)
 
 
@@ -189,8 +191,8 @@ def _cifar(batches: Mapping[str, bytes], source: str) -> Dataset:
             batch = _Plain(io.BytesIO(batches[name]), encoding="bytes").load()
             data, labels = np.asarray(batch[b"data"], np.uint8), np.asarray(batch[b"labels"], np.int64)
             images = data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-        except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, IndexError) as error:
-            raise InputError(f"{source}: {name} is not a batch of CIFAR-10 ({error})") from error
+        except Exception as error:  # damaged bytes can name any operation of a pickle
+            raise InputError(f"{source}: {name} is not a batch of CIFAR-10 ({error!r})") from error
         (test if name.startswith("test") else train).append((images, labels))
     if not train or not test:
         raise InputError(f"{source}: holds {sorted(batches)}, expected data_batch_* and test_batch")
@@ -240,13 +242,20 @@ def _npz(source: Any, name: str) -> Dataset:
     if "train" not in parts:
         raise InputError(f"{name}: holds {sorted(arrays)}, expected train_images or train_jpeg")
     train = parts["train"]
+    if not len(train) and not len(parts.get("test", ())):
+        raise InputError(f"{name}: holds no image, expected at least one")
     return Dataset(train, parts.get("test", Part(train.images[:0], train.labels[:0])))
 
 
 def _jpeg(data: Array, offsets: Array | None, name: str) -> Array:
     from PIL import Image
 
-    if offsets is None or offsets[-1] > len(data) or np.any(np.diff(offsets) <= 0):
+    if data.ndim != 1 or data.dtype != np.uint8:
+        raise InputError(f"{name}: is {data.dtype} of shape {data.shape}, expected uint8 (bytes,)")
+    if (
+        offsets is None or offsets.ndim != 1 or offsets.size < 2 or offsets.dtype.kind not in "iu"
+        or offsets[0] < 0 or offsets[-1] > len(data) or np.any(offsets[1:] <= offsets[:-1])
+    ):  # fmt: skip
         raise InputError(
             f"{name}: its offsets do not fit its {len(data)} bytes, expected rising ones within them"
         )
@@ -265,7 +274,7 @@ def _jpeg(data: Array, offsets: Array | None, name: str) -> Array:
 
         with ThreadPoolExecutor() as pool:
             list(pool.map(fill, range(0, count, 500)))
-    except (OSError, ValueError) as error:
+    except Exception as error:  # Pillow raises many kinds
         raise InputError(f"{name}: holds a picture that cannot be decoded ({error})") from error
     return images
 
@@ -277,7 +286,7 @@ def _part(images: Array, labels: Array | None, source: str, name: str) -> Part:
         images = images[..., None]
     if images.ndim == 4 and images.shape[-1] not in (1, 3) and images.shape[1] in (1, 3):
         images = images.transpose(0, 2, 3, 1)
-    if images.ndim != 4 or images.dtype != np.uint8:
+    if images.ndim != 4 or images.dtype != np.uint8 or 0 in images.shape[1:]:
         raise InputError(
             f"{source}: images of {name} are {images.dtype} of shape {images.shape}, expected uint8 (N, H, W, C)"
         )
@@ -287,10 +296,10 @@ def _part(images: Array, labels: Array | None, source: str, name: str) -> Part:
             f"{source}: {name} has {len(labels)} labels ({labels.dtype}) for {len(images)} images, "
             "expected a whole number each"
         )
-    if len(labels):
-        for label in (int(labels.min()), int(labels.max())):
-            if not 0 <= label < MOST_CLASSES:
-                raise InputError(f"{source}: {name} has the label {label}, expected 0 to {MOST_CLASSES - 1}")
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < MOST_CLASSES:
+        raise InputError(
+            f"{source}: {name} has labels {labels.min()} to {labels.max()}, expected 0 to {MOST_CLASSES - 1}"
+        )
     return Part(np.ascontiguousarray(images), labels.astype(np.int64))
 
 

@@ -1,12 +1,20 @@
 """The exceptions that mean "the input was wrong" or "a tool failed", as opposed to "the program is wrong"."""
 
+_LONGEST = 1000
+"""Characters of a message; a file may hold a word of any length."""
+
 
 class InputError(ValueError):
     """Bad input from a person: the message is one sentence naming the file or field and what was expected.
 
     The command line prints it on one line and exits with status 2; a library caller can treat it as a
-    ``ValueError``.
+    ``ValueError``. A message that quotes very much of the input lacks its middle.
     """
+
+    def __init__(self, message: str):
+        if len(message) > _LONGEST:
+            message = f"{message[: 2 * _LONGEST // 3]} ... {message[-_LONGEST // 3 :]}"
+        super().__init__(message)
 
 
 class ToolError(RuntimeError):

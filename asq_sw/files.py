@@ -192,27 +192,23 @@ def read_npz(source: str | os.PathLike[str] | IO[bytes], name: str) -> dict[str,
     InputError
         For a file that is missing, truncated, too large for memory or of another kind.
     """
-    import tokenize
     import zipfile
-    import zlib
 
     import numpy as np
 
+    arrays: dict[str, NDArray[Any]] = {}
     try:
         with zipfile.ZipFile(source) as archive:
-            arrays = {}
             for member in archive.namelist():
                 with archive.open(member) as file:
                     arrays[member.removesuffix(".npy")] = np.lib.format.read_array(file, allow_pickle=False)
-            return arrays
+    except FileNotFoundError as error:
+        raise InputError(f"{name}: no such file, expected an .npz") from error
     except MemoryError as error:
         raise InputError(f"{name}: holds an array that is too large for memory ({error})") from error
-    except (
-        OSError, EOFError, ValueError, KeyError, TypeError, IndexError, OverflowError, SyntaxError, RuntimeError,
-        zlib.error, zipfile.BadZipFile, tokenize.TokenError,
-    ) as error:  # fmt: skip
-        # RuntimeError: encrypted, or packed in a way that is not known; the others: damaged heads of arrays
-        raise InputError(f"{name}: cannot be read as .npz, it may be truncated ({error})") from error
+    except Exception as error:  # NumPy, zipfile and zlib raise many kinds, all of which mean the same here
+        raise InputError(f"{name}: cannot be read as .npz, it may be truncated ({error!r})") from error
+    return arrays
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -29,7 +29,7 @@ from asq_sw.graph import models
 from asq_sw.graph.graph import Graph, multipliers
 from asq_sw.interop.weights import read_weights, write_npz
 from asq_sw.nn.loss import cross_entropy, distillation
-from asq_sw.nn.network import Network
+from asq_sw.nn.network import Network, checked_arrays
 from asq_sw.nn.optimizers import SCHEDULES, Adam, Optimizer, Sgd, factor
 from asq_sw.process import memory_bytes
 from asq_sw.provenance import provenance
@@ -124,7 +124,7 @@ class Recipe(BaseModel):
         return self
 
     @classmethod
-    def checked(cls, source: str, **fields: Any) -> Recipe:
+    def checked(cls, source: str, /, **fields: Any) -> Recipe:
         """A recipe, or one sentence of what is wrong.
 
         Raises
@@ -331,8 +331,10 @@ class Trainer:
             self.step = int(state.pop("step"))
             self.running = state.pop("running").copy()
             self.history = json.loads(str(state.pop("history")))
-            self.peaks = json.loads(str(state.pop("peaks")))
-        except (KeyError, ValueError) as error:
+            self.peaks = _peaks(state.pop("peaks"), str(path))
+        except InputError:
+            raise
+        except (KeyError, ValueError, TypeError, RecursionError) as error:
             raise InputError(f"{path}: is not a checkpoint ({error} is missing or damaged)") from error
         for name, optimizer in self.optimizers.items():
             prefix = f"optimizer/{name}/"
@@ -473,9 +475,11 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(folder) / CONFIG
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-        config["recipe"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        recipe = config["recipe"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read, expected the folder of a run ({error})") from error
+    if not isinstance(recipe, dict):
+        raise InputError(f"{path}: recipe is {recipe!r}, expected an object")
     result: dict[str, Any] = config
     return result
 
@@ -485,13 +489,30 @@ def load_run(folder: str | os.PathLike[str]) -> tuple[Recipe, Network, dict[str,
     recipe = Recipe.checked(str(Path(folder) / CONFIG), **read_config(folder)["recipe"])
     path = Path(folder) / CHECKPOINT
     state = read_weights(path)
-    network = recipe.network()
-    peaks = json.loads(str(state.pop("peaks", "{}")))
+    peaks = _peaks(state.pop("peaks", np.array("{}")), str(path))
     kept = {k: v for k, v in state.items() if not k.startswith("optimizer/")}
     for key in ("step", "running", "history"):
         kept.pop(key, None)
+    own = {k: v for k, v in kept.items() if not k.startswith("quantizer/")}
+    checked_arrays(recipe.graph(), own, str(path))  # before a network of any size is made
+    network = recipe.network()
     network.load_state(kept, str(path))
     return recipe, network, peaks
+
+
+def _peaks(text: Array, source: str) -> dict[str, float]:
+    """Of a checkpoint: the largest magnitude in each map, by name."""
+    try:
+        peaks = json.loads(str(text))
+        found = {name: float(peak) for name, peak in peaks.items()}
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise InputError(f"{source}: peaks are damaged ({error})") from error
+    for name, peak in found.items():
+        if not 0 <= peak < np.inf:
+            raise InputError(
+                f"{source}: the peak of {name} is {peak}, expected a finite number of at least 0"
+            )
+    return found
 
 
 def integer_network(folder: str | os.PathLike[str]) -> Any:

@@ -59,7 +59,7 @@ class Accelerator(MachineSpec):
     fuse: bool = False
     asq: Literal["off", "two-pass", "producer"] = "off"
 
-    def __init__(self, **values: Any):  # for type checkers, which would ask for every field
+    def __init__(self, /, **values: Any):  # for type checkers, which would ask for every field
         super().__init__(**values)
 
     @model_serializer(mode="wrap")

@@ -64,6 +64,10 @@ def export(network: Network, peaks: dict[str, float], pixels: Array, name: str =
         if inputs[0] in waiting:
             norm, node = node, waiting.pop(inputs[0])
             layer, inputs = LAYERS[node.op], (*node.inputs, *inputs[1:])
+        if planned.output not in fractions:
+            raise InputError(
+                f"{name}: the peak of map {planned.output} is missing, expected one of every map"
+            )
         fraction = fractions[planned.output]
         attributes = {
             key: tuple(int(v) for v in node[key]) if count else int(node[key])

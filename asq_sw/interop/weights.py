@@ -39,22 +39,12 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Array]:
     if place.suffix == ".npz":
         return read_npz(place, str(place))
     if place.suffix == ".safetensors":
-        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
         try:
             return dict(load_file(place))
-        except (
-            SafetensorError,
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            MemoryError,
-        ) as error:
-            # KeyError and AttributeError: a type of numbers that NumPy lacks
-            raise InputError(f"{place}: cannot be read as safetensors ({error})") from error
+        except Exception as error:  # also KeyError, for a type that NumPy does not have
+            raise InputError(f"{place}: cannot be read as safetensors ({error!r})") from error
     raise InputError(
         f"{place}: is {place.suffix or 'without a suffix'}, expected .npz, .safetensors or .onnx"
     )

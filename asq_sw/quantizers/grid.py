@@ -135,6 +135,10 @@ class GridWeights(WeightQuantizer):
     def format(self) -> WeightFormat:
         return self._format
 
+    @property
+    def channels(self) -> int | None:
+        return len(self.parameters["alpha"]) if self.per_channel and self.parameters else None
+
     def _shapes(self, state: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
         return {"alpha": (np.size(state.get("alpha", 0)) if self.per_channel else 1,)}
 

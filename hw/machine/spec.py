@@ -78,7 +78,7 @@ class MachineSpec(BaseModel):
         Naming the field, what it is and what was expected.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     arrays: int = Field(1, ge=1, le=4096)
     rows: int = Field(32, ge=1, le=4096)
@@ -106,7 +106,7 @@ class MachineSpec(BaseModel):
     line_words: int = Field(1, ge=1, le=4096)
     asq_bits: int = Field(16, ge=8, le=32)
 
-    def __init__(self, **values: Any):
+    def __init__(self, /, **values: Any):
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -158,7 +158,10 @@ class MachineSpec(BaseModel):
             values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # bytes, syntax, a number of too many digits, a deep nest
             raise InputError(f"{path}: is not TOML ({error})") from error
         try:
             return cls(**{**values, **changes})

@@ -120,6 +120,8 @@ def from_files(
         w = w.reshape(len(w), -1).T
     if w.ndim != 2:
         raise InputError(f"{Path(weights).name}: has shape {w.shape}, expected (K, N) or (N, C, R, S)")
+    if w.dtype.kind not in "iuf" or (w.dtype.kind == "f" and not np.isfinite(w).all()):
+        raise InputError(f"{Path(weights).name}: holds {w.dtype}, expected whole codes or finite weights")
     if w.dtype.kind == "f":
         deviation = np.maximum(w.std(axis=0, keepdims=True), np.finfo(np.float64).tiny)
         w = weight.encode(weight.nearest(w / (deviation * sqnr(weight).alpha)))
@@ -140,10 +142,10 @@ def from_files(
 
 
 def _array(path: str | Path) -> NDArray[Any]:
-    held = read_npz(path, str(path))
-    if not held:
-        raise InputError(f"{path}: holds no array")
-    return held["codes"] if "codes" in held else next(iter(held.values()))
+    arrays = read_npz(path, Path(path).name)
+    if not arrays:
+        raise InputError(f"{Path(path).name}: holds no array")
+    return arrays.get("codes", next(iter(arrays.values())))
 
 
 def after(first: int, cycles: int) -> NDArray[np.bool_]:

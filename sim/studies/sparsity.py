@@ -202,7 +202,7 @@ def read_shares(path: str | os.PathLike[str]) -> dict[str, float]:
         }
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise InputError(
             f"{path}: is not a JSON of zeros ({error!r}), expected what python -m sim.studies.sparsity -o wrote"
         ) from error
