@@ -46,17 +46,18 @@ def measured(weight: WeightFormat, abits: int) -> float | None:
     abits : int
         Activation bits.
     """
-    rounded: dict[str, list[float]] = defaultdict(list)
-    exact: dict[str, list[float]] = defaultdict(list)
+    rounded: dict[bool, list[float]] = defaultdict(list)
+    exact: dict[bool, list[float]] = defaultdict(list)
     for row in carried():
         widths = (int(row["wbits"]), int(row["abits"]))
         if TRAINED_GRIDS.get(row["quantizer"]) != weight.grid or widths != (weight.bits, abits):
             continue
         if row["teacher"] not in ("", "0.0"):
             continue
+        fitted = row["weight_start"] == "least-squares"  # else by quantile, which older rows do not say
         if row["rounded"] != "True":
-            exact[row["weight_start"]].append(row["test_accuracy"])
+            exact[fitted].append(row["test_accuracy"])
         elif row["frac_bits"] == str(weight.frac_bits):
-            rounded[row["weight_start"]].append(row["test_accuracy"])
+            rounded[fitted].append(row["test_accuracy"])
     seeds = max((rounded or exact).values(), key=len, default=[])
     return sum(seeds) / len(seeds) if seeds else None

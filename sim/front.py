@@ -27,27 +27,9 @@ MARGIN = 0.25
 def pareto(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Points that no other point beats: no other is at least as good in every column and better in one.
 
-    Smaller is better. Of equal points all stay. ``values``: (n, d). The last column may hold NaN, an unknown figure: it
-    decides only between two points that both have it. Sorted first, so that a point need only be held against the front
-    so far: n log n for the sort and n times the front's length.
+    Smaller is better. Of equal points all stay. ``values``: (n, d). Sorted first, so that a point need only be
+    held against the front so far: n log n for the sort and n times the front's length.
     """
-    unknown = np.isnan(values[:, -1])
-    if not unknown.any():
-        return _front(values)
-    keep = np.zeros(len(values), np.bool_)
-    rest = values[:, :-1]
-    keep[unknown] = _front(rest)[unknown]
-    known = np.flatnonzero(~unknown)
-    without = rest[unknown][_front(rest[unknown])]
-    for i in known[_front(values[known])]:
-        keep[i] = not ((without <= rest[i]).all(axis=1) & (without < rest[i]).any(axis=1)).any()
-    return keep
-
-
-def _front(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """:func:`pareto` of figures that are all known."""
-    if not values.shape[1]:
-        return np.ones(len(values), np.bool_)
     order = np.lexsort(values.T[::-1])
     keep = np.zeros(len(values), np.bool_)
     front = np.empty((0, values.shape[1]))
@@ -71,10 +53,7 @@ def survivors(
     factors = np.ones(values.shape[1])
     factors[list(changing)] += margin
     raised = front * factors
-    beaten = [
-        (((raised <= v) | np.isnan(raised) | np.isnan(v)).all(axis=1) & (front < v).any(axis=1)).any()
-        for v in values
-    ]
+    beaten = [((raised <= v).all(axis=1) & (front < v).any(axis=1)).any() for v in values]
     return np.flatnonzero(~np.array(beaten, np.bool_))
 
 
@@ -169,13 +148,17 @@ class Goal:
         return found
 
     def values(self, table: pa.Table, columns: Mapping[str, str] = {}) -> NDArray[np.float64]:
-        """The objectives' figures, less is better, (n, d); accuracy last. ``columns``: other columns to take instead."""
+        """The objectives' figures, less is better, float64 (n, d), in the order of :data:`OBJECTIVES`.
+
+        A figure that a point does not have (its format was not trained) is infinite: worse than any. ``columns``: other
+        columns to take instead of some.
+        """
         names = sorted(self.objectives, key=list(OBJECTIVES).index)
         found = []
         for name in names:
             column, sign = OBJECTIVES[name]
             figures = table[columns.get(column, column)].to_pylist()
-            found.append([math.nan if x is None else sign * x for x in figures])
+            found.append([math.inf if x is None else sign * x for x in figures])
         return np.array(found, np.float64).T.reshape(table.num_rows, len(names))
 
     def changing(self) -> list[int]:

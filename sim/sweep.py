@@ -162,16 +162,21 @@ class Sweep:
         fractions = dict(self.axes).get("frac_bits", ())
         if len(dict(self.axes).get("grid", ())) > 1 and not GRID_RECORDS[grid].takes_frac_bits:
             if fractions and fields["frac_bits"] != fractions[0]:
-                return fields, f"{grid} takes no frac_bits: one point instead of {len(fractions)}"
+                return fields, f"{grid} would repeat its point for each frac_bits"
             fields = fields | {"frac_bits": None}
         return fields, None
 
     @property
     def left_out(self) -> list[str]:
-        """Why combinations are not among the points, each with their number; empty where all are."""
+        """What is given and yet not among the points, in sentences: combinations that do not exist, and fields that a
+        grid does not take; empty where all is there."""
         of_one = prod(len(values) for name, values in self.axes if name not in _KINDS)
         reasons = Counter(why for _, why in self._kinds if why is not None)
-        return [f"{why} ({count * of_one:,} points left out)" for why, count in reasons.items()]
+        said = [f"{why} (points left out: {count * of_one:,})" for why, count in reasons.items()]
+        if any(self.values("frac_bits")):
+            without = [grid for grid in self.values("grid") if not GRID_RECORDS[grid].takes_frac_bits]
+            said += [f"{grid} takes no frac_bits: its points are without" for grid in without]
+        return said
 
     def fields(self, index: int) -> dict[str, Any]:
         """Accelerator's fields of a point."""

@@ -62,7 +62,7 @@ def sweep_notes(result: SweepResult) -> list[str]:
         notes.append(f"{met:,} of {table.num_rows:,} points have {requirement}")
     if "accuracy" in goal.objectives and (unknown := table["top1_percent"].null_count):
         notes.append(
-            f"{unknown:,} of {table.num_rows:,} points have no measured accuracy: judged by the other objectives"
+            f"{unknown:,} of {table.num_rows:,} points have no measured accuracy, which counts as worse than any"
         )
     if "tiled_cycles" in table.column_names:
         notes.append(

@@ -57,7 +57,7 @@ class MachineSpec(BaseModel):
         Capacity of each scratchpad, KiB, a byte to a TiB; half of each holds the data in use, half is being filled
         or emptied.
     dram_gb_per_s : float
-        DRAM bandwidth, 1e9 bytes a second, 1e-6 to 1e6. The default is one LPDDR4-3200 x32 channel (JESD209-4).
+        DRAM bandwidth, 1e9 bytes a second, 1e-6 to 1e12. The default is one LPDDR4-3200 x32 channel (JESD209-4).
     node : str
         Cell library.
     unit : str
@@ -97,7 +97,7 @@ class MachineSpec(BaseModel):
     ifmap_kib: float = Field(128.0, ge=1 / 1024, le=2**30, allow_inf_nan=False)
     filter_kib: float = Field(128.0, ge=1 / 1024, le=2**30, allow_inf_nan=False)
     ofmap_kib: float = Field(128.0, ge=1 / 1024, le=2**30, allow_inf_nan=False)
-    dram_gb_per_s: float = Field(12.8, ge=1e-6, le=1e6, allow_inf_nan=False)
+    dram_gb_per_s: float = Field(12.8, ge=1e-6, le=1e12, allow_inf_nan=False)
     node: Annotated[str, one_of(NODES)] = DEFAULT_NODE
     unit: Annotated[str, one_of(UNIT_DATAFLOWS)] = "pe"
     hide_load: bool = False
@@ -117,7 +117,8 @@ class MachineSpec(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             raise InputError(_sentence(error, type(self))) from None
-        if self.frac_bits and not self.weight.takes_frac_bits:
+        weight = self.weight
+        if self.frac_bits and not weight.takes_frac_bits:
             raise InputError(
                 f"frac_bits is {self.frac_bits} for grid {self.grid!r}, expected none: nothing of it is rounded"
             )
