@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any
 
-from asq_sw.formats import GRID_RECORDS, WeightFormat
+from asq_sw import accuracies
+from asq_sw.formats import WeightFormat
 from reports.blocks import Row
 
-TILE_GRIDS = {f"asq-{grid.trained_as}": grid.name for grid in GRID_RECORDS.values()}
+TILE_GRIDS = accuracies.TRAINED_GRIDS
 """Quantizer -> weight grid of the tile that runs it; all have ASQ activations."""
 
 
 def carried(name: str = "accuracy") -> list[dict[str, Any]]:
-    """The rows of ``reports/data/NAME.csv``, made by ``python -m asq_sw.studies.accuracies``.
-
-    ``accuracy``: every quantizer and width, alike. ``accuracy_longer``: some of them for more epochs.
-    ``accuracy_grids``: weight grids at 4 bits from one base, with three seeds, and after calibration alone.
-    Text as in the file, but for ``test_accuracy`` (percent) and ``seconds``.
-    """
-    text = (files("reports") / "data" / f"{name}.csv").read_text(encoding="utf-8")
-    return [
-        row | {"test_accuracy": float(row["test_accuracy"]), "seconds": float(row["seconds"])}
-        for row in csv.DictReader(io.StringIO(text))
-    ]
+    """The rows of a carried table (:mod:`asq_sw.accuracies`)."""
+    return accuracies.carried(name)
 
 
 def taught(row: Row) -> bool:

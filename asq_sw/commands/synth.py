@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from asq_sw.commands import options
 from asq_sw.commands.options import NODE, Number, not_taken, unit_options
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 @click.option(
     "--clock-ns", type=Number(min=0, min_open=True), help="Clock period to meet, ns.  [default: the node's]"
 )
+@click.option(
+    "--clock-mhz", type=Number(min=0, min_open=True), help="The clock to meet by its frequency, MHz."
+)
 @click.option("--sweep", metavar="NS,NS,...", help="Clock periods to meet, one after the other: a curve.")
 @click.option("--parts", is_flag=True, help="Area by part too: table, shifter, sign, adder, registers.")
 @click.option("--netlist", type=click.Path(), help="Write the mapped netlist as Verilog.")
@@ -67,6 +71,7 @@ def command(
     node: str | None,
     liberty: tuple[Path, ...],
     clock_ns: float | None,
+    clock_mhz: float | None,
     sweep: str | None,
     parts: bool,
     netlist: str | None,
@@ -79,6 +84,7 @@ def command(
     seed: int,
     json_path: str | None,
 ) -> None:
+    clock_ns = options.clock_ns(clock_mhz, clock_ns)
     if node and liberty:
         raise click.UsageError("both --node and --liberty are given, expected one of them")
     if (weights is None) != (activations is None):
@@ -88,7 +94,7 @@ def command(
     if fpga and (node or liberty or clock_ns or sweep or parts or netlist or weights):
         raise click.UsageError("--fpga is given with an option of cell libraries, expected one or the other")
     if sweep and (clock_ns or parts or netlist):
-        raise click.UsageError("--sweep is given with --clock-ns, --parts or --netlist, expected it alone")
+        raise click.UsageError("--sweep is given with a clock, --parts or --netlist, expected it alone")
     periods = _periods(sweep) if sweep else [clock_ns]
     if weights is not None:
         from hw.units.unit import UNITS
