@@ -29,7 +29,12 @@ def asq(*arguments: str | Path) -> dict[str, Any]:
 def test_topology_on_the_machine() -> None:
     data = asq("simulate", EXAMPLES / "topology.csv", "--config", EXAMPLES / "machine.toml")
     machine = data["config"]
-    assert (machine["unit"], machine["rows"], machine["clock_mhz"], machine["frac_bits"]) == ("tile", 32, 400, 0)
+    assert (machine["unit"], machine["rows"], machine["clock_mhz"], machine["frac_bits"]) == (
+        "tile",
+        32,
+        400,
+        0,
+    )
     # By hand: a 34 x 34 map under 3 x 3 filters has 32 x 32 outputs.
     assert data["layers"][0]["macs"] == 32 * 32 * 16 * 3 * 3 * 3
     assert [layer["name"] for layer in data["layers"]] == ["stem", "block1", "block2", "block3", "classifier"]
