@@ -15,7 +15,7 @@ class Provenance(TypedDict):
     command: str
     versions: dict[str, str]
     inputs: dict[str, str]
-    seed: NotRequired[int | None]
+    seed: NotRequired[int]
 
 
 class Total(TypedDict):

@@ -45,7 +45,7 @@ class Key(NamedTuple):
 
 def attributes(documented: type) -> dict[str, str]:
     """Attribute -> its description, from the Attributes section of a class's docstring (numpydoc)."""
-    section = re.split(r"^Attributes\n-+\n", inspect.cleandoc(documented.__doc__ or ""), flags=re.M)[-1]
+    _, _, section = inspect.cleandoc(documented.__doc__ or "").partition("\nAttributes\n----------\n")
     section = re.split(r"^\S.*\n-+\n", section, flags=re.M)[0]
     found = {}
     for names, text in re.findall(r"^(\S[^:\n]*?) *(?::.*)?\n((?:[ \t]+.*\n?|\n)*)", section, flags=re.M):

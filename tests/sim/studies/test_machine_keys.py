@@ -41,13 +41,20 @@ def test_names_and_ranges_are_what_the_model_takes() -> None:
             machine = Accelerator(**{"dataflow": "ws", key: name, "wbits": bits})
             assert getattr(machine, key) == name
             assert f"`{name}`" in by_name[key].takes
-    assert (by_name["rows"].takes, by_name["abits"].takes) == ("whole number, 1 to 4096", "whole number, 2 to 8")
+    assert (by_name["rows"].takes, by_name["abits"].takes) == (
+        "whole number, 1 to 4096",
+        "whole number, 2 to 8",
+    )
     for key, low, high in (("rows", 0, 4097), ("abits", 1, 9), ("bank_ports", 0, 17)):
         for wrong in (low, high):
             with pytest.raises(InputError, match=key):
                 Accelerator(**{key: wrong})
     assert by_name["clock_mhz"].takes == "number, above 0"
-    assert (by_name["clock_mhz"].unit, by_name["line_words"].unit, by_name["rows"].unit) == ("MHz", "values", "")
+    assert (by_name["clock_mhz"].unit, by_name["line_words"].unit, by_name["rows"].unit) == (
+        "MHz",
+        "values",
+        "",
+    )
 
 
 class Documented:
