@@ -195,7 +195,7 @@ class Contract(TypedDict):
     options: dict[str, Any]
     terms: int
     sum_bits: int
-    product_scale: int
+    product_scale: float
     zero_code: int
     ports: list[Port]
     mode: NotRequired[int]

@@ -161,7 +161,7 @@ MEANINGS = {
     "parts_um2": "cell area of each part, cut apart, um^2",
     "point": "number of the combination",
     "ports": "ports of the module",
-    "product_scale": "what an exact product is multiplied by to be a whole number",
+    "product_scale": "an integer product times this is activation times level, up to the rounding of the table",
     "provenance": "where the result came from; no time of day, so that equal runs give equal bytes",
     "published_high": "highest published figure, in unit",
     "published_low": "lowest published figure, in unit",

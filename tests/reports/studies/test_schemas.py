@@ -114,7 +114,6 @@ def test_sweep(tmp_path: Path, refine: list[str]) -> None:
 
 def test_synth(tmp_path: Path) -> None:
     small = ["multiplier", "--grid", "int", "--wbits", "2", "--abits", "2"]
-    check("synth", written(tmp_path, "synth", *small))
     check("synth", written(tmp_path, "synth", *small, "--parts"))
     check("synth_sweep", written(tmp_path, "synth", *small, "--sweep", "1,2"))
 
@@ -168,10 +167,11 @@ def elements(options: ReportOptions, step: Step) -> list[dict[str, Any]]:
     ]
 
 
-def test_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool) -> None:
     """All of its data, without drawing the page."""
     monkeypatch.setattr(collect, "render", lambda *_: "")
-    collect.build(tmp_path, measure=elements, whole=True)
+    collect.build(tmp_path, measure=elements, whole=whole)
     check("report", json.loads((tmp_path / "report.json").read_text()))
 
 
