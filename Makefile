@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DOCS := $(VENV)/.installed-docs
 
-.PHONY: report test lint test-slow fuzz search bench clean
+.PHONY: report test lint test-slow fuzz search bench docs clean
 
 report: $(STAMP)          ## the main job: install, then the quick cross-check report
 	$(BIN)/asq report --quick -o report
@@ -33,10 +34,17 @@ search: $(STAMP)          ## the carried tables of tiles, made anew in search/ (
 bench: $(STAMP)
 	$(BIN)/python -m pytest -m benchmark -s
 
+docs: $(DOCS)             ## the documentation as a site, site/index.html; any warning fails
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs site
+
+$(DOCS): $(STAMP)
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e ".[docs]"
+	@touch $@
+
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e ".[test]"
 	@touch $@
 
 clean:
-	rm -rf $(VENV) report .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) report site .pytest_cache .mypy_cache .ruff_cache

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from asq_sw.accuracies import measured
 from asq_sw.errors import InputError
+from asq_sw.extras import missing
 from asq_sw.files import replacing
 from asq_sw.formats import GRID_RECORDS, GRIDS, WeightFormat, legal
 from asq_sw.sqnr import sqnr
@@ -568,7 +569,7 @@ def _on_dask(tasks: dict[int, Task], address: str) -> Iterator[tuple[int, pa.Tab
     try:
         import distributed
     except ImportError:
-        raise InputError('--dask needs the package distributed, expected: pip install "asq[dask]"') from None
+        raise missing("--dask", "distributed", "dask") from None
     try:
         client = distributed.Client(address, timeout="5s")
     except (OSError, ValueError) as error:

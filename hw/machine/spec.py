@@ -43,16 +43,21 @@ class MachineSpec(BaseModel):
     arrays : int
         Equal arrays, each with scratchpads of its own, on one DRAM.
     rows, cols : int
-        Processing elements of an array.
+        Rows and columns of processing elements of an array.
     dataflow : str
         Which operand stays in the array: a name of :data:`hw.machine.dataflows.DATAFLOWS`.
-    grid, wbits, frac_bits : weight format (see :class:`asq_sw.formats.WeightFormat`)
+    grid : str
+        Weight grid: a name of :data:`asq_sw.formats.GRIDS`.
+    wbits : int
+        Bits of a weight: one of the grid's widths, within 2 to 8.
+    frac_bits : int, optional
+        F, the fractional bits of the grid's rounded table; by default the grid's own.
     abits : int
         Bits of an activation, 2 to 8; where it is not given, as many as ``wbits``.
     signed : bool
         Two's complement activations; else unsigned.
     clock_mhz : float
-        1e-3 to 1e6.
+        Clock of the whole machine, 1e-3 to 1e6.
     ifmap_kib, filter_kib, ofmap_kib : float
         Capacity of each scratchpad, KiB, a byte to a TiB; half of each holds the data in use, half is being filled
         or emptied.
@@ -71,8 +76,10 @@ class MachineSpec(BaseModel):
         Values a cycle through requantization, pooling and adds; 0 for as many as there are.
     ifmap_banks, filter_banks, ofmap_banks : int
         Banks of a scratchpad; 0 for one macro without conflicts.
-    bank_ports, line_words : int
-        Lines a cycle of a bank, and values of a line.
+    bank_ports : int
+        Lines that a bank reads or writes in a cycle.
+    line_words : int
+        Values of a bank's line.
     asq_bits : int
         Width in which ASQ keeps a map until its average is known.
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from asq_sw.errors import InputError, ToolError
+from asq_sw.extras import missing
 from asq_sw.files import temporary_folder
 from asq_sw.process import run_tool
 from asq_sw.provenance import versions
@@ -166,7 +167,7 @@ def measure_fpga(unit: Unit, fpga: str, seed: int = 1, multipliers: bool = True)
     if not multipliers and "ecp5" in target.synth:
         target = replace(target, synth=f"{target.synth} -nodsp")
     if find_spec(target.package) is None:
-        raise InputError(f"fpga {fpga} needs the package {target.package}, expected: pip install 'asq[fpga]'")
+        raise missing(f"fpga {fpga}", target.package, "fpga")
     alone, harness = to_rtlil(unit.build(), TOP), to_rtlil(_harness(unit), TOP)
     tools = versions(("amaranth", "pyosys", target.package.replace("_", "-")))
     key = cache.key("fpga", alone, harness, repr(target), str(seed), json.dumps(tools))

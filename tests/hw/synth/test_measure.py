@@ -273,7 +273,7 @@ def test_fpga_without_the_extra(monkeypatch):
     from hw.synth import fpga
 
     monkeypatch.setattr(fpga, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"pip install 'asq\[fpga\]'"):
+    with pytest.raises(InputError, match=r"pip install -e '\.\[fpga\]'"):
         fpga.measure_fpga(SMALL, "ice40")
     with pytest.raises(InputError, match="fpga is 'virtex'"):
         fpga.measure_fpga(SMALL, "virtex")
