@@ -12,7 +12,7 @@ from hw.nodes import NODES
 from reports import machines
 from reports.blocks import Figure, Opening, Row, Table, pick
 from reports.figures import STYLE, label_points, to_svg
-from reports.machines import COSTS, format_name, joined
+from reports.machines import COSTS, LEVEL, format_name, joined
 from reports.palette import ACCENT, FRONT, GRIDS, in_order
 from reports.scope import TRAINED, Request
 from reports.tiles.compare import Spread, distinct, ratio_rows
@@ -46,7 +46,7 @@ def accuracy_cell(seeds: Sequence[float]) -> str:
 
 
 def _figure(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}" if value < 100 else f"{value:.1f}"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:#.3g}" if value < 100 else f"{value:.1f}"
 
 
 def table(data: Mapping[str, Any]) -> Table:
@@ -64,19 +64,19 @@ def table(data: Mapping[str, Any]) -> Table:
         accuracy = accuracy_cell(seeds_of(sample["grid"], sample["wbits"], data))
         alone = len(pick(rows, node=sample["node"], wbits=sample["wbits"])) == 1
         wins = "–" if alone else f"{sum(len(r['best']) for r in mine)} of {len(cells)}"
-        lines.append([format_name(sample), sample["wbits"], *cells, accuracy, wins])
+        lines.append([format_name(sample), *cells, accuracy, wins])
     nodes = [(f"{node.label} ({node.name})", len(COSTS)) for node in NODES.values()]
     return Table(
         "Every grid by bits, as part of a tile",
-        ["grid", "bits", *(HEADERS * len(nodes)), "accuracy, % (seeds)", "least cost in"],
+        ["grid, bits", *(HEADERS * len(nodes)), "accuracy, % (seeds)", "least cost in"],
         lines,
-        f"{MARK}: the least of its width, or within two hundredths of it; late: the tile misses its node's clock, and no figure "
-        f"is quoted. Area and energy of a multiply-accumulate (MAC) in a tile, energy of the whole machine for an image of {network}, "
+        f"{MARK}: the least of its width, or within {100 * LEVEL:.0f}% of it; late: the tile misses its node's clock, and no figure "
+        f"is quoted. Area and energy of a MAC in a tile, energy of the whole machine for an image of {network}, "
         "accuracy of ResNet-20 on CIFAR-10. The sections below have each figure's conditions.",
         "Measured here and carried: tiles of 16 x 16 with weight registers, at their node's default clock. Computed here: closed "
         f"form, array of {data['options']['rows']}x{data['options']['cols']}. Published elsewhere: energy of SRAM and DRAM. Trained here: accuracy, as "
         "many bits for activations as for weights.",
-        groups=[("", 2), *nodes, ("", 2)],
+        groups=[("", 1), *nodes, ("", 2)],
     )
 
 
@@ -112,12 +112,13 @@ def draw(marks: Sequence[Row], full: float, network: str) -> str:
                 [p["accuracy"] for p in mine],
                 s=[130 * p["area_per_mac_um2"] / largest for p in mine],
                 color=GRIDS[grid].colour,
+                alpha=0.85,
                 edgecolors="#ffffff",
                 linewidths=0.5,
                 zorder=3,
             )
         axis.axhline(full, color=ACCENT, linewidth=0.9)
-        axis.set_xlim(left=0)
+        axis.set_xlim(0, 1.15 * max((p["energy_uj"] for p in marks), default=1.0))
         axis.margins(y=0.12)
         axis.set_xlabel(f"energy per image of {network}, µJ")
         axis.set_ylabel("accuracy of ResNet-20, % (line: 32-bit floats)")

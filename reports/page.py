@@ -69,7 +69,19 @@ def picture(block: Figure) -> Markup:
         identifier, block.name, block.caption
     )
     begin, end = block.svg.split(">", 1)
-    return Markup(begin.replace("<svg ", head, 1) + ">" + words + end)
+    return Markup(begin.replace("<svg ", str(head), 1)) + Markup(">") + words + Markup(end)
+
+
+def right(numeric: Sequence[bool]) -> str:
+    """Classes of a table whose columns of numbers stand right (:data:`COLUMN_STYLES`)."""
+    return " ".join(f"r{i}" for i, number in enumerate(numeric, 1) if number)
+
+
+COLUMN_STYLES = (
+    ", ".join(f".r{i} tr > :nth-child({i}):not(.group)" for i in range(1, 25))
+    + " { text-align: right; white-space: nowrap; }"
+)
+"""A class per column of a table: shorter than one on each of its cells."""
 
 
 def render(data: Mapping[str, Any], sections: Sequence[SectionFile]) -> str:
@@ -80,7 +92,13 @@ def render(data: Mapping[str, Any], sections: Sequence[SectionFile]) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     explain = Explainer()
-    environment.filters |= {"explain": explain, "slug": slug, "picture": picture, "anchor": anchor}
+    environment.filters |= {
+        "explain": explain,
+        "slug": slug,
+        "picture": picture,
+        "anchor": anchor,
+        "right": right,
+    }
     return environment.from_string(template).render(
         title="POST against int and POT: area, energy, accuracy, throughput",
         summary=(
@@ -88,6 +106,7 @@ def render(data: Mapping[str, Any], sections: Sequence[SectionFile]) -> str:
             f"{_list([str(bits) for bits in BITS])} bits. Each figure says whether it was measured here, computed here or "
             "published elsewhere."
         ),
+        columns=COLUMN_STYLES,
         provenance=data["provenance"],
         opening=opening.opening(data) if "summary" in data else None,
         sections=[file.section(data) for file in sections],
