@@ -32,6 +32,9 @@ COLUMNS = 2
 TICKS = 60
 """Names below an axis that can be read beside one another."""
 
+PLAIN = "{x:g}"
+"""Numbers of a logarithmic axis in full, not as powers."""
+
 _PLACES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1))
 """Directions from a mark in which its label may stand, the first that is free."""
 
@@ -76,7 +79,7 @@ def label_points(
     figure.draw_without_rendering()
     scale = figure.dpi / 72
     inside = axis.get_window_extent()
-    at = axis.transData.transform(points) if points else []
+    at = [tuple(axis.transData.transform(point)) for point in points]
     taken = [Bbox.from_extents(x - radius, y - radius, x + radius, y + radius) for x, y in at]
     for (x, y), (dot_x, dot_y), text in zip(points, at, texts, strict=True):
         probe = axis.text(x, y, text, fontsize=size)
@@ -121,7 +124,7 @@ def to_svg(figure: Figure, name: str) -> str:
     # Names of groups are the same in every figure, and one page holds them all; a hundredth of a point is never seen.
     text = re.sub(r'<g id="[\w.]+">', "<g>", text)
     # The page says the typeface; what a mark's definition says, its uses need not say again.
-    text = re.sub(r' font-family: [^;]*;| transform="rotate\(-0 [^)]*\)"', "", text)
+    text = re.sub(r' font-family: [^;"]*;| transform="rotate\(-0 [^)]*\)"', "", text)
     text = re.sub(r'(<use [^>]*) style="stroke: #000000; stroke-width: 0.8"', r"\1", text)
     text = re.sub(r"(\d\.\d\d)\d+", r"\1", text)
     return re.sub(r"\s*\n\s*", "\n", text)

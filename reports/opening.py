@@ -101,7 +101,7 @@ def points(data: Mapping[str, Any]) -> list[dict[str, Any]]:
 def draw(marks: Sequence[Row], full: float, network: str) -> str:
     """Accuracy against energy per image, area as the mark's area, the front as a line."""
     with plt.rc_context(STYLE | {"axes.grid.axis": "both", "font.size": 10}):
-        figure, axis = plt.subplots(figsize=(6.6, 4.4), layout="constrained")
+        figure, axis = plt.subplots(figsize=(5.6, 4.2), layout="constrained")
         front = sorted((p["energy_uj"], p["accuracy"]) for p in marks if p["front"])
         axis.plot([x for x, _ in front], [y for _, y in front], color=FRONT, linewidth=1.2, zorder=1)
         largest = max((p["area_per_mac_um2"] for p in marks), default=1.0)

@@ -78,8 +78,7 @@ def right(numeric: Sequence[bool]) -> str:
 
 
 COLUMN_STYLES = (
-    ", ".join(f".r{i} tr > :nth-child({i}):not(.group)" for i in range(1, 25))
-    + " { text-align: right; white-space: nowrap; }"
+    ", ".join(f".r{i} tr > :nth-child({i}):not(.group)" for i in range(1, 25)) + " { text-align: right; }"
 )
 """A class per column of a table: shorter than one on each of its cells."""
 

@@ -77,3 +77,8 @@ def simulated(request: Request, units: Sequence[Row]) -> tuple[list[dict[str, An
 
 def _parts(energy_pj: Row) -> dict[str, float]:
     return {f"{part}_uj": energy_pj.get(part, 0.0) / 1e6 for part in ENERGY_PARTS}
+
+
+def meets_clock(total: Row) -> bool:
+    """Whether the element's netlist reaches the clock that the row is at."""
+    return bool(total["fmax_mhz"] >= total["clock_mhz"])

@@ -48,7 +48,7 @@ def error_row(weight: WeightFormat, distribution: str) -> dict[str, Any]:
 def against_bits(errors: Sequence[Row]) -> str:
     """SQNR of every grid against the bits that it really stores, for both distributions."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.4), layout="constrained", sharey=True)
+        figure, axes = plt.subplots(1, 2, figsize=(10.2, 3.6), layout="constrained", sharey=True)
         for axis, distribution in zip(axes, ("gaussian", "laplacian"), strict=True):
             for grid, style in GRIDS.items():
                 points = pick(errors, grid=grid, distribution=distribution)
@@ -64,7 +64,7 @@ def against_bits(errors: Sequence[Row]) -> str:
             axis.set_xlabel("Bits stored per weight")
             axis.set_title(f"{distribution.capitalize()} weights")
         axes[0].set_ylabel("SQNR at the best scale (dB)")
-        axes[0].legend(title="Weight grid")
+        figure.legend(*axes[0].get_legend_handles_labels(), title="Weight grid", loc="outside right upper")
         return to_svg(figure, "sqnr")
 
 

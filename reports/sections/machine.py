@@ -7,9 +7,10 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import NullFormatter
 
 from reports.blocks import Figure, Row, Section, Table, pick
-from reports.figures import STYLE, panels, to_svg
+from reports.figures import PLAIN, STYLE, panels, to_svg
 from reports.machines import format_name
 from reports.palette import ACCENT, LINE
 from reports.scope import Request
@@ -63,6 +64,9 @@ def roofline(layers: Sequence[Row], networks: Sequence[str]) -> str:
             axis.scatter([r["ops_per_byte"] for r in mine], [r["tops"] for r in mine], s=14, color=LINE)
             axis.set_xscale("log")
             axis.set_yscale("log")
+            axis.xaxis.set_major_formatter(PLAIN)
+            axis.yaxis.set_major_formatter(PLAIN)
+            axis.yaxis.set_minor_formatter(NullFormatter())
             axis.set_title(network)
             axis.set_xlabel("operations per byte of DRAM")
         axes[0].set_ylabel("TOPS (line: the roof)")

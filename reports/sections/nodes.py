@@ -30,15 +30,17 @@ def section(data: Mapping[str, Any]) -> Section:
 
     def over(row: Row, key: str) -> str:
         (whole,) = pick(units, node=row["node"], grid="int", wbits=row["wbits"])
-        return f"{row[key] / whole[key]:.2f}"
+        return "–" if elements.late(whole) else f"{row[key] / whole[key]:.2f}"
 
-    table = [
-        [
-            u["node"], elements.name_of(u), elements.fraction_of(u), f"{u['area_um2']:.1f}", f"{u['delay_ns']:.2f}",
-            f"{u['energy_per_mac_fj']:.1f}", over(u, "area_um2"), over(u, "energy_per_mac_fj"),
-        ]
-        for u in units
-    ]  # fmt: skip
+    def figures(u: Row) -> list[str]:
+        if elements.late(u):
+            return ["–", elements.delay_of(u), *("–",) * 3]
+        return [
+            f"{u['area_um2']:.1f}", elements.delay_of(u), f"{u['energy_per_mac_fj']:.1f}", over(u, "area_um2"),
+            over(u, "energy_per_mac_fj"),
+        ]  # fmt: skip
+
+    table = [[u["node"], elements.name_of(u), elements.fraction_of(u), *figures(u)] for u in units]
     return Section(
         "Three nodes",
         [

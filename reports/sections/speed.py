@@ -12,7 +12,7 @@ from reports.blocks import Figure, Row, Section, Table, pick
 from reports.figures import STYLE, name_ticks, panels, to_svg
 from reports.palette import ACCENT, COMPUTING, GRIDS, WAITING
 from reports.scope import BITS, Request
-from reports.simulations import simulated
+from reports.simulations import meets_clock, simulated
 
 
 def rows(request: Request, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,11 +71,6 @@ def time_by_layer(layers: Sequence[Row], network: str) -> str:
         second.set_ylabel("Utilization of the array (%), dots", color=ACCENT)
         axis.legend(loc="upper center", ncols=2, bbox_to_anchor=(0.5, 1.15))
         return to_svg(figure, f"time-{network}")
-
-
-def meets_clock(total: Row) -> bool:
-    """Whether the element's netlist reaches the clock that the row is at."""
-    return bool(total["fmax_mhz"] >= total["clock_mhz"])
 
 
 HEADER = (

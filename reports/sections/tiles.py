@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 from hw.nodes import DEFAULT_NODE, NODES
 from hw.studies import space
 from reports.blocks import Figure, Row, Section, Table
-from reports.figures import STYLE, label_points, to_svg
+from reports.figures import STYLE, label_points, panels, to_svg
 from reports.palette import FRONT, GRIDS
 from reports.scope import Request
 from reports.tiles.compare import (
@@ -87,9 +87,9 @@ def _errors(rows: Sequence[Row]) -> str:
     points = error_points(rows)
     nodes = [node for node in nodes_of(rows) if node in NODES] or [DEFAULT_NODE]
     with plt.rc_context(STYLE | {"axes.grid.axis": "both"}):
-        drawing, axes = plt.subplots(1, len(nodes), figsize=(3.6 * len(nodes), 3.4), squeeze=False)
+        drawing, axes = panels(len(nodes), width=5.2, height=4.2)
         drawn = []
-        for axis, node in zip(axes[0], nodes, strict=True):
+        for axis, node in zip(axes, nodes, strict=True):
             mine = sorted((p for p in points if p["node"] == node), key=lambda p: p["area"])
             whole = next((p["area"] for p in mine if p["format"] == f"{BASELINE}4"), float("inf"))
             near = [p for p in mine if p["area"] <= 2.5 * whole]
@@ -100,14 +100,13 @@ def _errors(rows: Sequence[Row]) -> str:
             axis.set_title(node)
             axis.set_xlabel("area per MAC, µm²")
             drawn.append((axis, near))
-        axes[0][0].set_ylabel("SQNR, Gaussian weights, dB")
-        drawing.tight_layout()
+        axes[0].set_ylabel("SQNR, Gaussian weights, dB")
         for axis, near in drawn:
             label_points(
                 axis,
                 [(p["area"], p["db"]) for p in near],
                 [format_name(p["row"]) for p in near],
-                size=6,
+                size=7,
                 radius=3,
             )
         return to_svg(drawing, "tiles-error")

@@ -23,7 +23,7 @@ from reports.collect import build
 from reports.page import WHOLE, render
 from reports.palette import ENERGY_PARTS
 from reports.scope import ELEMENTS, NETWORKS, ReportOptions, Request, Step
-from reports.sections import speed, units
+from reports.sections import energy, speed, units, width
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +212,14 @@ def test_a_missed_clock_is_said_and_nothing_is_quoted_at_it(tmp_path: Path, data
     def rows(changed: dict) -> list[list]:
         return speed.section(changed).blocks[1].rows
 
-    assert all(row[-1] == "met" for row in rows(data))
+    # pot of 8 bits misses 500 MHz, and so has no figures at it anywhere.
+    missed = {tuple(row[:2]) for row in rows(data) if row[-1] == "missed"}
+    assert missed == {(network, "pot 8") for network in NETWORKS}
+    for file, block in ((energy, -1), (width, 1)):
+        table = file.section(data).blocks[block].rows
+        assert not [row for row in table if "pot 8" in " ".join(map(str, row[1:3]))]
+    (element,) = [row for row in units.section(data).blocks[1].rows if row[0] == "pot 8x8"]
+    assert element[6:] == ["2.08 (late)", "–", "–"]
     fast = data | {"totals": [t | {"clock_mhz": 1.01 * t["fmax_mhz"]} for t in data["totals"]]}
     for row in rows(fast):
         assert row[-1] == "missed"
