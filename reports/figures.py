@@ -24,7 +24,6 @@ STYLE: dict[Any, Any] = {
     "axes.grid.axis": "y",
     "grid.color": "#dddddd",
     "axes.axisbelow": True,
-    "svg.fonttype": "none",
     "legend.frameon": False,
 }
 COLUMNS = 2
@@ -80,14 +79,15 @@ def label_points(
     scale = figure.dpi / 72
     inside = axis.get_window_extent()
     at = [tuple(axis.transData.transform(point)) for point in points]
-    taken = [Bbox.from_extents(x - radius, y - radius, x + radius, y + radius) for x, y in at]
+    wide = radius * scale
+    taken = [Bbox.from_extents(x - wide, y - wide, x + wide, y + wide) for x, y in at]
     for (x, y), (dot_x, dot_y), text in zip(points, at, texts, strict=True):
         probe = axis.text(x, y, text, fontsize=size)
         box = probe.get_window_extent()
         probe.remove()
         width, height = box.width, box.height
         for distance, (right, up) in ((d, place) for d in range(1, 16) for place in _PLACES):
-            gap = radius * scale + 5.0 * (distance - 1) + 1.5
+            gap = wide + 5.0 * (distance - 1) + 1.5
             left = dot_x + right * gap - (width / 2 if right == 0 else width if right < 0 else 0)
             low = dot_y + up * gap - (height / 2 if up == 0 else height if up < 0 else 0)
             place = Bbox.from_bounds(left, low, width, height)
@@ -116,7 +116,7 @@ def label_points(
 def to_svg(figure: Figure, name: str) -> str:
     """SVG element of a figure, without a date; ``name`` keeps the identifiers of several figures apart."""
     buffer = io.StringIO()
-    with plt.rc_context({"svg.hashsalt": name}):
+    with plt.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
     plt.close(figure)
     text = buffer.getvalue()

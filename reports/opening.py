@@ -24,6 +24,8 @@ CLEAR = 0.1
 """Areas whose ratio is within this of 1, over all nodes, are said to be level."""
 HEADERS = ("µm²/MAC", "fJ/MAC", "µJ/image")
 MARK = "★"
+NEEDS = frozenset({"summary", "machines", "units", "tiles", "tiles_fronts", "accuracy", "accuracy_grids"})
+"""Keys of the report's data that it is drawn from; with other sections than the page's it is left out."""
 
 
 def rows(request: Request, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,7 +152,7 @@ def _tiles(data: Mapping[str, Any]) -> str:
     level = all(abs(value - 1) <= CLEAR + 0.005 for value in of[AREA])
     word = "is level with" if level else "is smaller than" if mean(of[AREA]) < 1 else "is larger than"
     more = (
-        ", and more energy when weights stream"
+        ", and more energy with weights streaming"
         if of[STREAMING] and min(of[STREAMING]) > max(of[HELD])
         else ""
     )

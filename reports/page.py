@@ -101,13 +101,13 @@ def render(data: Mapping[str, Any], sections: Sequence[SectionFile]) -> str:
     return environment.from_string(template).render(
         title="POST against int and POT: area, energy, accuracy, throughput",
         summary=(
-            f"{_list(data['networks'])} on arrays of {options['rows']}x{options['cols']} at "
+            f"Weights as POST, int, POT and others: {_list(data['networks'])} on arrays of {options['rows']}x{options['cols']} at "
             f"{_list([str(bits) for bits in BITS])} bits. Each figure says whether it was measured here, computed here or "
             "published elsewhere."
         ),
         columns=COLUMN_STYLES,
         provenance=data["provenance"],
-        opening=opening.opening(data) if "summary" in data else None,
+        opening=opening.opening(data) if data.keys() >= opening.NEEDS else None,
         sections=[file.section(data) for file in sections],
         terms=sorted(TERMS.items(), key=lambda item: item[0].lower()),
         files=[

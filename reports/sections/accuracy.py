@@ -22,6 +22,8 @@ def rows(request: Request, data: Mapping[str, Any]) -> dict[str, Any]:
     return {name: carried(name) for name in TABLES}
 
 
+BARE = {"facecolor": "#ffffff", "edgecolor": "none", "pad": 0.5}
+"""Behind a number that may lie on a line."""
 NEAR = 8.0
 """Rows more than so many points below full precision stand at the axis's edge, so that they do not squeeze the others."""
 
@@ -49,7 +51,7 @@ def by_row(rows: Sequence[Row]) -> str:
                 middle if here else left + 0.15, i, s=28, marker="D" if here else "<", color=LINE, zorder=2
             )
             beside = max(values) + 0.3 if here else left + 0.45
-            axis.text(beside, i, f"{middle:.2f}", fontsize=7, va="center")
+            axis.text(beside, i, f"{middle:.2f}", fontsize=7, va="center", bbox=BARE)
             if here and len(values) > 1:
                 axis.scatter(values, [i] * len(values), s=9, color="#000000", zorder=3)
         axis.axvline(full, color=ACCENT, linewidth=1, zorder=0)

@@ -257,9 +257,9 @@ def section(data: Mapping[str, Any]) -> Section:
         ),
         Table(
             "Ratios to int at equal accuracy",
-            ["node", "as accurate as", "grid", "smallest", "area / int", "held / int", "streaming / int"],
+            ["node", f"as accurate as, less {EQUAL_DB} dB", "grid", "smallest", "area / int", "held / int", "streaming / int"],
             [[r["node"], r["target"], r["grid"], r["smallest"], *_shown(r)] for r in equal_accuracy_rows(at_all)],
-            f"Each grid at any bits and F with an SQNR of no less than int's less {EQUAL_DB} dB; a grid that is not listed "
+            "Each grid at any bits and F with the SQNR of int, or less by no more than the header says; a grid that is not listed "
             "reaches it at no width measured. Activations have as many bits as weights, so that a grid that needs more "
             "bits also has wider activations.",
             source,
