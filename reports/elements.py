@@ -44,6 +44,16 @@ def _measured(grid: str, bits: int, node: str) -> dict[str, Any]:
     }
 
 
+def late(row: Row) -> bool:
+    """Whether its netlist misses the clock that it was made for: no figure of it but the delay is quoted."""
+    return bool(row["delay_ns"] > row["clock_ns"])
+
+
+def delay_of(row: Row) -> str:
+    """Its delay, ns, and whether that is late."""
+    return f"{row['delay_ns']:.2f}" + (" (late)" if late(row) else "")
+
+
 def name_of(row: Row) -> str:
     """An element in a word, such as ``post 4x4``: weight and activation bits."""
     return f"{row['grid']} {row['wbits']}x{row['abits']}"
