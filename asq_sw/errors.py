@@ -1,4 +1,4 @@
-"""The one exception that means "the input was wrong", as opposed to "the program is wrong"."""
+"""The exceptions that mean "the input was wrong" or "a tool failed", as opposed to "the program is wrong"."""
 
 _LONGEST = 1000
 """Characters of a message; a file may hold a word of any length."""
@@ -15,3 +15,7 @@ class InputError(ValueError):
         if len(message) > _LONGEST:
             message = f"{message[: 2 * _LONGEST // 3]} ... {message[-_LONGEST // 3 :]}"
         super().__init__(message)
+
+
+class ToolError(RuntimeError):
+    """A program or process that this one started failed; the command line prints the line and exits with status 1."""

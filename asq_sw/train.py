@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from asq_sw.interop.weights import read_weights, write_npz
 from asq_sw.nn.loss import cross_entropy, distillation
 from asq_sw.nn.network import Network, checked_arrays
 from asq_sw.nn.optimizers import SCHEDULES, Adam, Optimizer, Sgd, factor
+from asq_sw.process import memory_bytes
 from asq_sw.provenance import provenance
 from asq_sw.quantizers.daq import DaqWeights
 from asq_sw.quantizers.methods import METHODS, choices, quantizers
@@ -201,6 +203,17 @@ def _outputs(network: Network, source: Network | None, x: Array, names: list[str
     return maps
 
 
+def _check_memory(graph: Graph, images: int) -> None:
+    """Refuse a batch whose maps alone, one float32 each, are more than the memory."""
+    values = sum(math.prod(shape) for shape in graph.shapes.values())
+    needed, there = 4 * images * values, memory_bytes()
+    if needed > there:
+        raise InputError(
+            f"batch: maps of {images} images take {needed / 2**30:.1f} GiB of the {there / 2**30:.1f} GiB of memory, "
+            f"expected at most {there // (4 * values)} images (--batch)"
+        )
+
+
 class Trainer:
     """One run.
 
@@ -229,6 +242,8 @@ class Trainer:
     ):
         self.recipe, self.folder = recipe, None if folder is None else Path(folder)
         self.train_part, self.test_part = data.train.some(recipe.limit), data.test
+        if not len(self.train_part):
+            raise InputError("the image set has no training images, expected at least one")
         if data.shape != tuple(recipe.input_shape):
             raise InputError(
                 f"images are {data.shape} (channels, height, width), expected the recipe's {recipe.input_shape}"
@@ -239,6 +254,7 @@ class Trainer:
                 f"for a network of {recipe.classes} classes"
             )
         self.network = recipe.network()
+        _check_memory(self.network.graph, min(recipe.batch, len(self.train_part)))
         self.teacher: Network | None = None
         if pretrained is not None:
             self.network.load(pretrained, source)
@@ -282,7 +298,10 @@ class Trainer:
         state["history"] = np.array(json.dumps(self.history))
         state["peaks"] = np.array(json.dumps(self.peaks))
         write_npz(self.folder / CHECKPOINT, state)
-        if self.history:
+        self._write_metrics()
+
+    def _write_metrics(self) -> None:
+        if self.folder is not None and self.history:
             text = io.StringIO()
             writer = csv.DictWriter(text, list(self.history[0]), lineterminator="\n")
             writer.writeheader()
@@ -344,10 +363,15 @@ class Trainer:
             writable_folder(self.folder)
             if resume and (self.folder / CHECKPOINT).exists():
                 self.load()
+                self._write_metrics()  # a process that was killed may have left those of an epoch before
             elif (self.folder / CHECKPOINT).exists():
                 raise InputError(f"{self.folder}: holds a run, expected an empty folder or --resume")
             else:
                 write_text(self.folder / CONFIG, json.dumps(self.config(), indent=1, sort_keys=True) + "\n")
+        with np.errstate(all="ignore"):  # what matters of it is that the loss is finite, which is checked
+            return self._run(progress)
+
+    def _run(self, progress: Progress | None) -> dict[str, float]:
         saved = time.monotonic()
         per_epoch = self.batches.per_epoch
         if not self.recipe.epochs and not self.history:
@@ -379,6 +403,8 @@ class Trainer:
         self._end_epoch(-1)
 
     def _end_epoch(self, epoch: int) -> None:
+        if not all(np.isfinite(values).all() for values in self.network.parameters.values()):
+            raise self._diverged()
         row: dict[str, float] = {"epoch": epoch + 1}
         if epoch >= 0:
             count = self.batches.per_epoch * min(self.recipe.batch, len(self.train_part))
@@ -399,7 +425,11 @@ class Trainer:
         if self.step == 0:
             calibrate(self.network, x)
         logits = self.network.forward(x, training=True)
+        if not np.isfinite(logits).all():
+            raise self._diverged()
         loss, grad, labels = self._loss(logits, x, labels)
+        if not math.isfinite(loss):
+            raise self._diverged()
         self.network.backward(grad)
         share = factor(self.recipe.schedule, self.step, self.steps, self.recipe.warmup)
         arrays = self.network.trainable()
@@ -408,6 +438,9 @@ class Trainer:
             self.optimizers["task"].step(self.network.parameters, self.network.grads, share)
         self.optimizers["quantizer"].step(own, self.network.grads, share)
         return loss, int((logits.argmax(axis=1) == labels).sum())
+
+    def _diverged(self) -> InputError:
+        return InputError(f"the loss is not finite at step {self.step + 1}: lower --rate")
 
     def _loss(self, logits: Array, x: Array, labels: Array) -> tuple[float, Array, Array]:
         """Loss and gradient against the labels, the teacher's output or both; and what counts as right."""

@@ -77,7 +77,7 @@ def unit_cost(
     ------
     InputError
         For a unit or node that does not exist.
-    RuntimeError
+    ToolError
         If it must be measured and Yosys fails.
     """
     return spec_cost(UnitSpec(unit, weight, abits, variant=variant or ""), node)

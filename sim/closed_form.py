@@ -167,7 +167,7 @@ def layer_cost(layer, machine, bandwidth):
     )  # fmt: skip
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _evaluate_machine(layers, row, bandwidth, out):
     """Every layer on one machine: a row of each argument of :func:`evaluate`; ``out`` is (L, 10)."""
     machine = MachineShape(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8])

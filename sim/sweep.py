@@ -12,11 +12,10 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from asq_sw.errors import InputError
 from asq_sw.files import replacing
 from asq_sw.formats import GRID_RECORDS, GRIDS, WeightFormat, legal
 from asq_sw.sqnr import sqnr
+from asq_sw.workers import Workers
 from hw.costs import UnitCost
 from hw.nodes import DEFAULT_NODE
 from sim import closed_form
@@ -385,23 +385,17 @@ def _evaluate(
         for chunk, (function, *arguments) in tasks.items():
             yield chunk, function(*arguments)
         return
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+    with Workers(count, "spawn", _one_thread) as pool:
         jobs = {pool.submit(task[0], *task[1:]): chunk for chunk, task in tasks.items()}
-        try:
-            for job in as_completed(jobs):
-                yield jobs[job], job.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        for job in as_completed(jobs):
+            yield jobs[job], job.result()
 
 
 def _one_thread() -> None:
-    """A worker has one core; it leaves interrupts to the parent."""
-    import signal
-
+    """A worker has one core."""
     import numba
 
     numba.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _on_dask(tasks: dict[int, Task], address: str) -> Iterator[tuple[int, pa.Table]]:

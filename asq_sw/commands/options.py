@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -24,6 +25,16 @@ class _Numbers(click.ParamType):
             return tuple(int(word) for word in value.split(","))
         except ValueError:
             self.fail(f"{value!r}, expected whole numbers such as 0,1,3,2", param, ctx)
+
+
+class Number(click.FloatRange):
+    """A finite number, within limits if there are some."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
 
 
 _WEIGHT_OPTIONS = ("grid", "wbits", "frac_bits", "exponents", "anchor", "encoding")

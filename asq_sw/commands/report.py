@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from asq_sw.commands.options import Number
+
 
 @click.command(
     "report",
@@ -19,7 +21,7 @@ import click
 @click.option(
     "--cols", default=32, show_default=True, type=click.IntRange(1, 1024), help="Columns of the array."
 )
-@click.option("--clock-mhz", default=500.0, show_default=True, type=click.FloatRange(min=0, min_open=True))
+@click.option("--clock-mhz", default=500.0, show_default=True, type=Number(min=0, min_open=True))
 @click.option("--node", default="nangate45", show_default=True, help="Cell library of the netlists.")
 def command(quick: bool, folder: str, rows: int, cols: int, clock_mhz: float, node: str) -> None:
     from reports.collect import build

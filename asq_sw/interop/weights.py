@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import zipfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asq_sw.errors import InputError
-from asq_sw.files import replacing
+from asq_sw.files import read_npz, replacing
 
 Array = NDArray[Any]
 
@@ -39,42 +39,25 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Array]:
     if place.suffix == ".npz":
         return read_npz(place, str(place))
     if place.suffix == ".safetensors":
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
         try:
             return dict(load_file(place))
-        except Exception as error:  # also KeyError, for a type that NumPy does not have
-            raise InputError(f"{place}: cannot be read as safetensors ({error!r})") from error
+        except (
+            SafetensorError,
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            MemoryError,
+        ) as error:
+            # KeyError and AttributeError: a type of numbers that NumPy lacks
+            raise InputError(f"{place}: cannot be read as safetensors ({error})") from error
     raise InputError(
         f"{place}: is {place.suffix or 'without a suffix'}, expected .npz, .safetensors or .onnx"
     )
-
-
-def read_npz(source: str | os.PathLike[str] | BinaryIO, name: str) -> dict[str, Array]:
-    """All arrays of an ``.npz``, none of them of objects.
-
-    Parameters
-    ----------
-    source : path or open file
-    name : str
-        What errors call it.
-
-    Raises
-    ------
-    InputError
-        For a file that is missing, truncated or of another kind, or that says it holds more than there is memory for.
-    """
-    try:
-        with np.load(source, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except FileNotFoundError as error:
-        raise InputError(f"{name}: no such file, expected an .npz") from error
-    except Exception as error:  # NumPy, zipfile and zlib raise many kinds, all of which mean the same here
-        raise InputError(f"{name}: cannot be read as .npz, it may be truncated ({error!r})") from error
-    for key, array in arrays.items():
-        if not isinstance(array, np.ndarray):
-            raise InputError(f"{name}: holds {key!r}, which is no array")
-    return arrays
 
 
 def write_npz(path: str | os.PathLike[str], arrays: dict[str, Array]) -> None:

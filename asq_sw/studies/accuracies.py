@@ -14,6 +14,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 
 import click
 
+from asq_sw.commands.options import Number
 from asq_sw.console import run
 from asq_sw.errors import InputError
 from asq_sw.files import writable_folder, write_text
@@ -34,6 +36,7 @@ FIELDS = (
 
 QUANTIZER_RATE = 0.1
 """Of scales and adapters (SGD); the task's parameters have ``--rate``."""
+_NOTE_SECONDS = 2.0
 BASE_RATE = 0.05
 """Of the full-precision fine-tuning that all rows start from."""
 
@@ -169,12 +172,22 @@ def _timed(trainer: Trainer, folder: Path) -> None:
     """Run to the end; ``time.json`` adds up the seconds of all sittings."""
     spent = folder / "time.json"
     before = json.loads(spent.read_text())["seconds"] if spent.exists() else 0.0
-    start = time.monotonic()
+    start, written = time.monotonic(), -math.inf
+
+    def note(*_: Any) -> None:
+        """From the start on and now and then, so that a process that is killed loses little."""
+        nonlocal written
+        if time.monotonic() - written > _NOTE_SECONDS:
+            written = time.monotonic()
+            seconds = round(before + written - start, 1)
+            write_text(spent, json.dumps({"seconds": seconds}) + "\n")
+
+    note()
     try:
-        trainer.run(resume=True)
+        trainer.run(resume=True, progress=note)
     finally:
-        seconds = round(before + time.monotonic() - start, 1)
-        write_text(spent, json.dumps({"seconds": seconds}) + "\n")
+        written = -math.inf
+        note()
 
 
 def _done(folder: Path, made: Recipe) -> bool:
@@ -188,12 +201,16 @@ def _done(folder: Path, made: Recipe) -> bool:
 @click.option("--data", "data_path", required=True, help="Image set.")
 @click.option("--pretrained", required=True, type=click.Path(), help="Full-precision weights to begin with.")
 @click.option("--model", default="resnet20", show_default=True)
-@click.option("--epochs", default=6, show_default=True)
-@click.option("--rate", default=0.02, show_default=True)
+@click.option("--epochs", default=6, show_default=True, type=click.IntRange(min=1))
+@click.option("--rate", default=0.02, show_default=True, type=Number(min=0, min_open=True))
 @click.option(
-    "--base-epochs", default=4, show_default=True, help="Full-precision fine-tuning that all rows start from."
+    "--base-epochs",
+    default=4,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Full-precision fine-tuning that all rows start from.",
 )
-@click.option("--limit", type=int, help="Use N of the training images, drawn at random.")
+@click.option("--limit", type=click.IntRange(min=1), help="Use N of the training images, drawn at random.")
 @click.option("--only", help="Rows whose name contains this.")
 @click.option("-o", "--output", "folder", required=True, type=click.Path(file_okay=False, path_type=Path))
 def main(

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asq_sw.errors import InputError
+from asq_sw.files import read_npz
 from asq_sw.formats import ActivationFormat, WeightFormat
-from asq_sw.interop.weights import read_npz
 from asq_sw.provenance import file_hash
 from asq_sw.sqnr import half_normal_activations, sqnr
 
@@ -142,10 +142,10 @@ def from_files(
 
 
 def _array(path: str | Path) -> NDArray[Any]:
-    arrays = read_npz(path, Path(path).name)
-    if not arrays:
-        raise InputError(f"{Path(path).name}: holds no array")
-    return arrays.get("codes", next(iter(arrays.values())))
+    held = read_npz(path, str(path))
+    if not held:
+        raise InputError(f"{path}: holds no array")
+    return held["codes"] if "codes" in held else next(iter(held.values()))
 
 
 def after(first: int, cycles: int) -> NDArray[np.bool_]:

@@ -58,7 +58,7 @@ class Pad(NamedTuple):
     line_words: Any
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _shared(lines, count, seen, stamp, per_bank, ports):
     """Cycles that ``lines[:count]`` take. ``seen`` (all lines) and ``per_bank`` are scratch; ``stamp`` is new."""
     per_bank[:] = 0
@@ -73,7 +73,7 @@ def _shared(lines, count, seen, stamp, per_bank, ports):
     return (worst + ports - 1) // ports
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _ifmap(windows, pad, asked, at_once, rows, cycles):
     """Average cycles by fold, into ``cycles``; about 2 ns a word.
 
