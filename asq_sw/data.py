@@ -167,8 +167,6 @@ def _folder(folder: Path) -> Dataset:
             _idx(folder, f"{name}-{kind}") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
         )
         parts.append(_part(images, labels, str(folder), name))
-    if not any(len(part) for part in parts):
-        raise InputError(f"{folder}: holds no image, expected at least one")
     return Dataset(*parts)
 
 
@@ -242,8 +240,6 @@ def _npz(source: Any, name: str) -> Dataset:
     if "train" not in parts:
         raise InputError(f"{name}: holds {sorted(arrays)}, expected train_images or train_jpeg")
     train = parts["train"]
-    if not len(train) and not len(parts.get("test", ())):
-        raise InputError(f"{name}: holds no image, expected at least one")
     return Dataset(train, parts.get("test", Part(train.images[:0], train.labels[:0])))
 
 
@@ -296,10 +292,10 @@ def _part(images: Array, labels: Array | None, source: str, name: str) -> Part:
             f"{source}: {name} has {len(labels)} labels ({labels.dtype}) for {len(images)} images, "
             "expected a whole number each"
         )
-    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < MOST_CLASSES:
-        raise InputError(
-            f"{source}: {name} has labels {labels.min()} to {labels.max()}, expected 0 to {MOST_CLASSES - 1}"
-        )
+    if len(labels):
+        for label in (int(labels.min()), int(labels.max())):
+            if not 0 <= label < MOST_CLASSES:
+                raise InputError(f"{source}: {name} has the label {label}, expected 0 to {MOST_CLASSES - 1}")
     return Part(np.ascontiguousarray(images), labels.astype(np.int64))
 
 

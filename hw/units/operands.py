@@ -142,9 +142,9 @@ def from_files(
 
 
 def _array(path: str | Path) -> NDArray[Any]:
-    arrays = read_npz(path, Path(path).name)
+    arrays = read_npz(path, str(path))
     if not arrays:
-        raise InputError(f"{Path(path).name}: holds no array")
+        raise InputError(f"{path}: holds no array")
     return arrays.get("codes", next(iter(arrays.values())))
 
 
