@@ -291,7 +291,9 @@ def _check_report(report: LayerReport, machine: ScaleSimConfig) -> None:
     """Refuse figures that cannot be; SCALE-Sim's cycles, one too few, leave none to the smallest layers."""
     where, cycles = f"layer {report.layer.name} in SCALE-Sim's conventions", report.total_cycles
     if cycles < 1:
-        raise InputError(f"{where}: the last cycle has the number {cycles}, expected a layer of two cycles at least")
+        raise InputError(
+            f"{where}: the last cycle has the number {cycles}, expected a layer of two cycles at least"
+        )
     check_figures(
         where,
         {
