@@ -110,8 +110,10 @@ class Zeros(Text):
 
     def read(self, folder: Path) -> None:
         from sim.studies.sparsity import read_shares
+        from sim.workload import Workload, gemm
 
-        read_shares(self.path(folder))
+        # Of ten images it has the sample's products.
+        read_shares(self.path(folder), Workload("small", (gemm("conv1", 1, 4, 10), gemm("fc", 1, 4, 1))))
 
 
 class Liberty(Text):
