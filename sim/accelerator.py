@@ -59,9 +59,9 @@ class Accelerator(MachineSpec):
     dram: Annotated[str, one_of(DRAM)] = "bandwidth"
     dram_sharers: int = Field(1, ge=1, le=4096)
     dram_latency_ns: float = Field(100.0, ge=0, le=1e9, allow_inf_nan=False)
-    ifmap_words: int = Field(0, ge=0, le=1 << 20)
-    filter_words: int = Field(0, ge=0, le=1 << 20)
-    ofmap_words: int = Field(0, ge=0, le=1 << 20)
+    ifmap_words: int = Field(0, ge=0, le=1_000_000)
+    filter_words: int = Field(0, ge=0, le=1_000_000)
+    ofmap_words: int = Field(0, ge=0, le=1_000_000)
     keep_on_chip: bool = False
     fuse: bool = False
     asq: Literal["off", "two-pass", "producer"] = "off"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from asq_sw.commands.options import Number
+from asq_sw.commands.options import clock_mhz as in_mhz
 
 
 @click.command(
@@ -23,15 +24,25 @@ from asq_sw.commands.options import Number
 @click.option(
     "--cols", default=32, show_default=True, type=click.IntRange(1, 1024), help="Columns of the array."
 )
-@click.option("--clock-mhz", default=500.0, show_default=True, type=Number(min=0, min_open=True))
+@click.option("--clock-mhz", type=Number(min=0, min_open=True), help="Clock, MHz.  [default: 500]")
+@click.option("--clock-ns", type=Number(min=0, min_open=True), help="The clock by its period, ns.")
 @click.option("--node", default="nangate45", show_default=True, help="Cell library of the netlists.")
 def command(
-    networks: tuple[str, ...], quick: bool, folder: str, rows: int, cols: int, clock_mhz: float, node: str
+    networks: tuple[str, ...],
+    quick: bool,
+    folder: str,
+    rows: int,
+    cols: int,
+    clock_mhz: float | None,
+    clock_ns: float | None,
+    node: str,
 ) -> None:
     from reports.collect import build
     from reports.scope import NETWORKS, ReportOptions
 
-    options = ReportOptions(rows=rows, cols=cols, clock_mhz=clock_mhz, node=node)
+    clock = in_mhz(clock_mhz, clock_ns)
+    fields = {} if clock is None else {"clock_mhz": clock}
+    options = ReportOptions(rows=rows, cols=cols, node=node, **fields)
     page = build(
         folder,
         options,

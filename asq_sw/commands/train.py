@@ -43,7 +43,7 @@ def parse_layers(values: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     "--quantizer", default="asq-post", show_default=True, help="fp32, asq-GRID, GRID, lsq, qil, daq, ..."
 )
 @click.option("--wbits", type=int, default=4, show_default=True, help="Weight bits.")
-@click.option("--abits", type=int, default=4, show_default=True, help="Activation bits.")
+@click.option("--abits", type=int, help="Activation bits.  [default: as many as weight bits]")
 @click.option(
     "--edge-bits", type=int, default=8, show_default=True, help="First and last layer; 0: full precision."
 )
@@ -121,6 +121,8 @@ def command(
     from asq_sw.interop.weights import read_weights
     from asq_sw.train import Recipe, Trainer
 
+    if fields["abits"] is None:
+        fields["abits"] = fields["wbits"]
     if no_augment:
         fields |= {"crop": 0, "flip": False}
     Recipe.checked("asq train", layers=parse_layers(layers), **fields)  # before the data are read

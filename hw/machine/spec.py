@@ -59,7 +59,7 @@ class MachineSpec(BaseModel):
     clock_mhz : float
         Clock of the whole machine, 1e-3 to 1e6.
     ifmap_kib, filter_kib, ofmap_kib : float
-        Capacity of each scratchpad, KiB, a byte to a TiB; half of each holds the data in use, half is being filled
+        Capacity of each scratchpad, KiB, 1e-3 to 1e9; half of each holds the data in use, half is being filled
         or emptied.
     dram_gb_per_s : float
         DRAM bandwidth, 1e9 bytes a second, 1e-6 to 1e12. The default is one LPDDR4-3200 x32 channel (JESD209-4).
@@ -101,15 +101,15 @@ class MachineSpec(BaseModel):
     signed: bool = False
     frac_bits: int | None = None
     clock_mhz: float = Field(500.0, ge=1e-3, le=1e6, allow_inf_nan=False)
-    ifmap_kib: float = Field(128.0, ge=1 / 1024, le=2**30, allow_inf_nan=False)
-    filter_kib: float = Field(128.0, ge=1 / 1024, le=2**30, allow_inf_nan=False)
-    ofmap_kib: float = Field(128.0, ge=1 / 1024, le=2**30, allow_inf_nan=False)
+    ifmap_kib: float = Field(128.0, ge=1e-3, le=1e9, allow_inf_nan=False)
+    filter_kib: float = Field(128.0, ge=1e-3, le=1e9, allow_inf_nan=False)
+    ofmap_kib: float = Field(128.0, ge=1e-3, le=1e9, allow_inf_nan=False)
     dram_gb_per_s: float = Field(12.8, ge=1e-6, le=1e12, allow_inf_nan=False)
     node: Annotated[str, one_of(NODES)] = DEFAULT_NODE
     unit: Annotated[str, one_of(UNIT_DATAFLOWS)] = "pe"
     hide_load: bool = False
     pe_stages: int = Field(0, ge=0, le=64)
-    vector_lanes: int = Field(32, ge=0, le=1 << 20)
+    vector_lanes: int = Field(32, ge=0, le=1_000_000)
     ifmap_banks: int = Field(0, ge=0, le=4096)
     filter_banks: int = Field(0, ge=0, le=4096)
     ofmap_banks: int = Field(0, ge=0, le=4096)

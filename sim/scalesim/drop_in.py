@@ -25,7 +25,7 @@ from asq_sw.interop.scalesim import ScaleSimConfig, read_config
 from asq_sw.provenance import provenance
 from hw.machine.dataflows import dataflow
 from sim import closed_form
-from sim.limits import check_counts, check_memory
+from sim.limits import check_counts, check_figures, check_memory
 from sim.report import render
 from sim.scalesim import calc as scalesim_calc
 from sim.scalesim import replay as scalesim_replay
@@ -270,6 +270,8 @@ def simulate(
                 memory=_memory(layer, machine) if replayed else {},
             )
         )
+    for report in reports:
+        _check_report(report, machine)
     files = tuple(str(f) for f in (topology, config) if not isinstance(f, ScaleSimConfig))
     result = ScaleSimResult(workload.name, machine, tuple(reports), files)
     if folder is not None:
@@ -283,6 +285,24 @@ def simulate(
                     _shape(layer, machine), *_buffers(machine), offsets, folder / f"layer{i}"
                 )
     return result
+
+
+def _check_report(report: LayerReport, machine: ScaleSimConfig) -> None:
+    """Refuse figures that cannot be; SCALE-Sim's cycles, one too few, leave none to the smallest layers."""
+    where, cycles = f"layer {report.layer.name} in SCALE-Sim's conventions", report.total_cycles
+    if cycles < 1:
+        raise InputError(
+            f"{where}: the last cycle has the number {cycles}, expected a layer of two cycles at least"
+        )
+    check_figures(
+        where,
+        {
+            "utilization": report.layer.macs / (cycles * machine.rows * machine.cols),
+            "mapping_efficiency": report.mapping_efficiency,
+            "compute_utilization": report.compute_utilization,
+        },
+        {name: value for name, value in report.memory.items() if not name.endswith(("start", "stop"))},
+    )
 
 
 def _check_size(layer: Layer, machine: ScaleSimConfig, replayed: bool) -> None:

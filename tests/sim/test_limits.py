@@ -106,7 +106,7 @@ def test_intermediate_products_beyond_64_bits_do_no_harm() -> None:
     64 bits are read for each part.
     """
     workload = Workload("w", (gemm("g", 1 << 30, 2, 8),))
-    machine = Accelerator(rows=8, cols=1, ifmap_kib=1, filter_kib=1 / 1024, dram_gb_per_s=1e6)
+    machine = Accelerator(rows=8, cols=1, ifmap_kib=1, filter_kib=1e-3, dram_gb_per_s=1e6)
     layer = simulate(workload, machine).layers[0]
     assert layer.dram_read_bytes == ((1 << 35) + 64 * (1 << 23)) // 8
 
@@ -183,3 +183,19 @@ def test_the_bound_is_of_every_layer_and_array() -> None:
     one = limits.check_counts((layer,))
     assert one >= 64 * layer.macs
     assert limits.check_counts((layer, layer), arrays=3) == 6 * one
+
+
+@pytest.mark.parametrize(
+    ("k", "words"),
+    [
+        (1, "layer g in SCALE-Sim's conventions: the last cycle has the number 0"),
+        (2, "layer g in SCALE-Sim's conventions: utilization comes out as 2, expected 0 to 1"),
+    ],
+)
+def test_scalesims_cycles_that_are_too_few_are_refused(k: int, words: str, tmp_path: Path) -> None:
+    """It counts one cycle less than there are: of a product on one element, none; of two, one for two products."""
+    (tmp_path / "g.csv").write_text(f"Layer, M, N, K,\ng, 1, 1, {k},\n")
+    config = CONFIG.format(flow="os").replace("Height: 16", "Height: 1").replace("Width: 12", "Width: 1")
+    (tmp_path / "c.cfg").write_text(config)
+    with pytest.raises(InputError, match=words):
+        drop_in.simulate(tmp_path / "g.csv", tmp_path / "c.cfg")
