@@ -16,13 +16,13 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from asq_sw.data import MEAN, STD, Batches, Dataset, Part
+from asq_sw.data import MEAN, MOST_CLASSES, STD, Batches, Dataset, Part
 from asq_sw.errors import InputError
 from asq_sw.files import writable_folder, write_text
 from asq_sw.graph import models
@@ -45,6 +45,8 @@ CALIBRATION_BATCHES = 64
 PEAK_IMAGES = 250
 """Training images whose maps set the integer network's ranges."""
 _SAVE_SECONDS = 60.0
+_Size = Annotated[int, Field(ge=1, le=1 << 16)]
+"""Channels, height or width of an image."""
 
 
 class Recipe(BaseModel):
@@ -85,8 +87,8 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     model: str = "resnet20"
-    input_shape: tuple[int, int, int] = (3, 32, 32)
-    classes: int = Field(10, ge=2)
+    input_shape: tuple[_Size, _Size, _Size] = (3, 32, 32)
+    classes: int = Field(10, ge=2, le=MOST_CLASSES)
     quantizer: str = "asq-post"
     wbits: int = Field(4, ge=1, le=8)
     abits: int = Field(4, ge=1, le=8)

@@ -314,6 +314,9 @@ class Run(Target):
         network.forward(np.zeros((1, height, width, channels), np.float32))
         integer_network(folder / "run")
 
+    def prepare(self) -> None:
+        samples.run_folder()
+
 
 _KEPT: dict[str, bytes] = {}
 
