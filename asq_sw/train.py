@@ -14,7 +14,8 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -488,10 +489,22 @@ def load_run(folder: str | os.PathLike[str]) -> tuple[Recipe, Network, dict[str,
     for key in ("step", "running", "history"):
         kept.pop(key, None)
     own = {k: v for k, v in kept.items() if not k.startswith("quantizer/")}
-    checked_arrays(recipe.graph(), own, str(path))  # before a network of any size is made
-    network = recipe.network()
+    with _of_the(Path(folder) / CONFIG):
+        graph = recipe.graph()
+    checked_arrays(graph, own, str(path))  # before a network of any size is made
+    with _of_the(Path(folder) / CONFIG):
+        network = recipe.network()
     network.load_state(kept, str(path))
     return recipe, network, peaks
+
+
+@contextmanager
+def _of_the(config: Path) -> Iterator[None]:
+    """Errors of a recipe name its file."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{config}: {error}") from None
 
 
 def _peaks(text: Array, source: str) -> dict[str, float]:
