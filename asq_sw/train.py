@@ -339,12 +339,28 @@ class Trainer:
             raise
         except (KeyError, ValueError, TypeError, RecursionError) as error:
             raise InputError(f"{path}: is not a checkpoint ({error} is missing or damaged)") from error
+        if not 0 <= self.step <= self.steps:
+            raise InputError(f"{path}: step is {self.step}, expected 0 to {self.steps}")
+        if self.running.shape != (2,) or self.running.dtype != np.float64:
+            raise InputError(
+                f"{path}: running is {self.running.dtype} of shape {self.running.shape}, expected float64 of (2,)"
+            )
+        if not isinstance(self.history, list) or not all(isinstance(row, dict) for row in self.history):
+            raise InputError(f"{path}: history is damaged, expected a list of objects")
         for name, optimizer in self.optimizers.items():
             prefix = f"optimizer/{name}/"
             optimizer.state = {
                 key.removeprefix(prefix): state.pop(key) for key in list(state) if key.startswith(prefix)
             }
         self.network.load_state(state, str(path))
+        arrays = self.network.trainable()
+        for optimizer in self.optimizers.values():
+            for key, value in optimizer.state.items():
+                of = arrays.get(key.partition("/")[2])
+                if of is None or value.shape not in (of.shape, (1,)) or value.dtype.kind not in "fi":
+                    raise InputError(
+                        f"{path}: the optimizer's {key} is {value.dtype} of shape {value.shape}, which fits no array"
+                    )
 
     # -- training ------------------------------------------------------------------------------------------------
 
