@@ -108,7 +108,7 @@ def _know_output() -> None:
 
 def _drop_output() -> None:
     """What standard output still holds goes nowhere; or Python would try again at its end, and say so."""
-    with suppress(OSError, ValueError):
+    if isinstance(getattr(getattr(sys.stdout, "buffer", None), "raw", None), _Output):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 

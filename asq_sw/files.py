@@ -109,16 +109,15 @@ def temporary_folder(purpose: str) -> Iterator[Path]:
     InputError
         If it cannot be made.
     """
-    place, start = Path(tempfile.gettempdir()), f"asq-{purpose}-"
-    _remove_orphans(place, start)
+    start = f"asq-{purpose}-"
     try:
+        _remove_orphans(Path(tempfile.gettempdir()), start)
         with process.lock:
             name = tempfile.mkdtemp(prefix=start + _owner())
             process.temporaries.add(name)
     except OSError as error:
         raise InputError(
-            f"{place}: holds no more temporary files ({error.strerror or error}), expected TMPDIR to name "
-            "a folder that does"
+            f"temporary files cannot be written ({error.strerror or error}), expected TMPDIR to name a folder with room"
         ) from error
     try:
         yield Path(name)

@@ -422,7 +422,7 @@ class Trainer:
         self._end_epoch(-1)
 
     def _end_epoch(self, epoch: int) -> None:
-        if not all(np.isfinite(values).all() for values in self.network.parameters.values()):
+        if self.recipe.epochs and not self._finite():
             raise self._diverged()
         row: dict[str, float] = {"epoch": epoch + 1}
         if epoch >= 0:
@@ -443,7 +443,12 @@ class Trainer:
         """One update; returns the loss and how many of the batch were right."""
         if self.step == 0:
             calibrate(self.network, x)
-        logits = self.network.forward(x, training=True)
+        try:
+            logits = self.network.forward(x, training=True)
+        except InputError as error:  # a quantizer's
+            if self._finite():
+                raise
+            raise self._diverged() from error
         if not np.isfinite(logits).all():
             raise self._diverged()
         loss, grad, labels = self._loss(logits, x, labels)
@@ -457,6 +462,9 @@ class Trainer:
             self.optimizers["task"].step(self.network.parameters, self.network.grads, share)
         self.optimizers["quantizer"].step(own, self.network.grads, share)
         return loss, int((logits.argmax(axis=1) == labels).sum())
+
+    def _finite(self) -> bool:
+        return all(np.isfinite(values).all() for values in self.network.trainable().values())
 
     def _diverged(self) -> InputError:
         return InputError(f"the loss is not finite at step {self.step + 1}: lower --rate")

@@ -63,7 +63,7 @@ def prepared(folder: Path) -> dict[str, str]:
 
     small = sorted(points("contenders"), key=lambda tile: tile.macs * tile.abits)[:2]
     rng = np.random.default_rng(0)
-    images, labels = rng.integers(0, 256, (600, 16, 16, 3)).astype(np.uint8), rng.integers(0, 10, 600)
+    images, labels = rng.integers(0, 256, (150, 32, 32, 3)).astype(np.uint8), rng.integers(0, 10, 150)
     write_npz(
         folder / "set.npz",
         {"train_images": images, "train_labels": labels, "test_images": images, "test_labels": labels},
@@ -71,7 +71,7 @@ def prepared(folder: Path) -> dict[str, str]:
     recipe = Recipe(model="small_cnn", input_shape=(1, 8, 8), epochs=1, flip=False, crop=1)
     Trainer(recipe, load("digits"), folder=folder / "run").run(resume=True)
     integer_network(folder / "run").save(folder / "net.npz")
-    network = Recipe(model="small_cnn", input_shape=(3, 16, 16)).network()
+    network = Recipe(model="small_cnn").network()
     write_npz(folder / "start.npz", network.parameters | network.buffers)
     return {
         "run": str(folder / "run"), "net": str(folder / "net.npz"), "data": str(folder / "set.npz"), "start": str(folder / "start.npz"),
@@ -91,8 +91,9 @@ class Started:
             made.mkdir(exist_ok=True, parents=True)
         environment = os.environ | {
             "TMPDIR": str(self.temporary), "ASQ_CACHE_DIR": str(folder / "cache"), "PYTHONPATH": str(places.ROOT),
+            "NUMBA_NUM_THREADS": "1",
         }  # fmt: skip
-        module, *arguments = (word.format(self.place, **inputs) for word in COMMANDS[name])
+        module, *arguments = (word.format(self.place.name, **inputs) for word in COMMANDS[name])
         self.process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=folder, start_new_session=True,
@@ -121,7 +122,7 @@ class Started:
                 continue
         return found
 
-    def alone(self, seconds: float = 3.0) -> list[str]:
+    def alone(self, seconds: float = 10.0) -> list[str]:
         """Those that still run after so long at most."""
         until = time.monotonic() + seconds
         while (left := self.descendants()) and time.monotonic() < until:
