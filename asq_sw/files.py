@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -10,13 +11,18 @@ from pathlib import Path
 
 from asq_sw.errors import InputError
 
+LOG = logging.getLogger("asq.files")
+"""Has a record of every file that was written, with its path as the only argument."""
+
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], level: int = logging.INFO) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it over ``path`` if the block succeeds.
 
     The rename is atomic on one file system, so a reader sees the old file or the new one, never a part. If
     the block raises (a full disk, an interrupt), the temporary file is removed and ``path`` is untouched.
+
+    ``level``: of the record in :data:`LOG`; ``logging.DEBUG`` for what no person waits for, as a cache's entry.
 
     Raises
     ------
@@ -41,6 +47,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(target)
+        LOG.log(level, "wrote %s", target)
     except IsADirectoryError as error:
         raise InputError(f"{target}: is a folder, expected a file name") from error
     finally:

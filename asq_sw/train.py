@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from asq_sw.data import MEAN, STD, Batches, Dataset, Part
-from asq_sw.errors import InputError
+from asq_sw.errors import InputError, nearest
 from asq_sw.files import writable_folder, write_text
 from asq_sw.graph import models
 from asq_sw.graph.graph import Graph, multipliers
@@ -116,7 +116,9 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _known(self) -> Recipe:
         if self.quantizer not in METHODS:
-            raise ValueError(f"quantizer is {self.quantizer!r}, expected one of {', '.join(METHODS)}")
+            raise ValueError(
+                f"quantizer is {self.quantizer!r}, expected one of {', '.join(METHODS)}{nearest(self.quantizer, METHODS)}"
+            )
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule is {self.schedule!r}, expected one of {', '.join(SCHEDULES)}")
         return self

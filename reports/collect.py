@@ -32,11 +32,12 @@ def build(
     step: Callable[[str], None] = lambda message: None,
     measure: Measure = elements.measured,
     whole: bool = False,
+    done: Callable[[int, int], None] = lambda sections, of: None,
 ) -> Path:
     """Make the report in ``folder``; returns the page's path.
 
     ``measure`` gives the rows of the processing elements; by default they are synthesized and measured now.
-    ``whole``: with all of :data:`reports.page.WHOLE`.
+    ``whole``: with all of :data:`reports.page.WHOLE`. ``done`` is told how many sections of how many have their rows.
     Everything is computed before the first file is written, and each file is written whole.
 
     Raises
@@ -48,7 +49,8 @@ def build(
     target = writable_folder(folder)
     sections = WHOLE if whole else QUICK
     rows: dict[str, Any] = {}
-    for file in sections:
+    for number, file in enumerate(sections):
+        done(number, len(sections))
         rows |= file.rows(request, rows)
     data = rows | {
         "provenance": provenance(),

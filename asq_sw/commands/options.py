@@ -9,6 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from asq_sw.errors import nearest
 from asq_sw.formats import ENCODINGS, GRIDS, WeightFormat
 
 
@@ -152,7 +153,9 @@ class _Node(click.ParamType):
         from hw.nodes import NODES
 
         if value not in NODES:
-            self.fail(f"{value!r} is not one of {', '.join(map(repr, NODES))}.", param, ctx)
+            self.fail(
+                f"{value!r} is not one of {', '.join(map(repr, NODES))}{nearest(value, NODES)}", param, ctx
+            )
         return str(value)
 
 

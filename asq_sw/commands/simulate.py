@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from asq_sw.errors import nearest
 from asq_sw.formats import GRIDS
 
 
@@ -29,7 +30,10 @@ class OneOf(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if value not in self._names():
-            self.fail(f"{value!r} is not one of {', '.join(map(repr, self._names()))}.", param, ctx)
+            names = self._names()
+            self.fail(
+                f"{value!r} is not one of {', '.join(map(repr, names))}{nearest(value, names)}", param, ctx
+            )
         return str(value)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
@@ -72,19 +71,14 @@ def command(
     output: str,
     **axes: Any,
 ) -> None:
-    from rich.progress import Progress
-
+    from asq_sw.terminal import progress
     from sim import sweep as sweeps
     from sim.report import pareto_table
 
     given = tuple((name, axes[name]) for name in sweeps.AXES if axes.get(name))
     plan = sweeps.Sweep(network, given, node, batch)
-    with Progress(disable=not sys.stderr.isatty(), transient=True) as progress:
-        task = progress.add_task(f"{len(plan):,} points", total=plan.chunks)
-        table = sweeps.run(
-            plan, output, address, workers,
-            lambda done, total: progress.update(task, completed=done, total=total), refine,
-        )  # fmt: skip
+    with progress(f"{len(plan):,} points") as step:
+        table = sweeps.run(plan, output, address, workers, step, refine)
     key = {"latency": "latency_s", "energy": "energy_uj", "area": "area_mm2"}[objective]
     click.echo(pareto_table(table, key, [name for name, _ in given]))
     click.echo(f"{table.num_rows:,} points written to {output}")

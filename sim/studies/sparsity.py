@@ -212,7 +212,10 @@ def read_shares(path: str | os.PathLike[str]) -> dict[str, float]:
     return shares
 
 
-@click.command(help="Zero operands of an exported integer network on an image set's test images.")
+@click.command(
+    help="Zero operands of an exported integer network on an image set's test images.",
+    epilog="Example: asq sparsity post4.npz --data cifar10_jpeg.npz -o zeros.json",
+)
 @click.argument("model", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--data", required=True, help="Image set.")
 @click.option("--images", default=64, show_default=True, help="How many, drawn at random.")
