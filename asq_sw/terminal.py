@@ -12,9 +12,9 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -60,6 +60,7 @@ def listen(context: click.Context, level: Verbosity) -> None:
     by then; with ``VERBOSE`` a line at once, each time, and so has everything else that the packages tell.
     """
     context.meta[_KEY] = level
+    start = time.monotonic()
     handler, before = _Handler(level), LOG.level
     LOG.addHandler(handler)
     LOG.setLevel(logging.DEBUG)
@@ -68,6 +69,8 @@ def listen(context: click.Context, level: Verbosity) -> None:
         LOG.removeHandler(handler)
         LOG.setLevel(before)
         handler.tell_files()
+        if level == Verbosity.VERBOSE:
+            click.echo(f"{context.command_path}: took {time.monotonic() - start:.1f} s", err=True)
 
     context.call_on_close(stop)
 
@@ -123,13 +126,24 @@ def progress(what: str, clock: Callable[[], float] = time.monotonic) -> Iterator
         yield _Lines(what, clock)
 
 
+def working(what: str) -> AbstractContextManager[Any]:
+    """A spinner on a terminal, for work of which nobody knows how far it is; nothing elsewhere or with ``--quiet``."""
+    if verbosity() == Verbosity.QUIET or not sys.stderr.isatty():
+        return nullcontext()
+    from rich.console import Console
+
+    return Console(stderr=True).status(what)
+
+
 @contextmanager
 def _bar(what: str) -> Iterator[Step]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
     columns = (
-        TextColumn(what), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+        TextColumn(what), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), 
+        TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
         task = bar.add_task(what, total=None, note="")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -34,6 +35,7 @@ from asq_sw.provenance import provenance
 from asq_sw.quantizers.daq import DaqWeights
 from asq_sw.quantizers.methods import METHODS, choices, quantizers
 
+LOG = logging.getLogger("asq.train")
 Array = NDArray[Any]
 Progress = Callable[[int, int, float], None]
 
@@ -344,6 +346,7 @@ class Trainer:
             writable_folder(self.folder)
             if resume and (self.folder / CHECKPOINT).exists():
                 self.load()
+                LOG.debug("going on at step %d of %d", self.step, self.steps)
             elif (self.folder / CHECKPOINT).exists():
                 raise InputError(f"{self.folder}: holds a run, expected an empty folder or --resume")
             else:

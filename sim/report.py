@@ -11,7 +11,7 @@ from rich.table import Table
 from asq_sw.terminal import render
 from sim.results import SimulationResult
 
-LEAST = ("mapped", "kind", "stall", "k", "n", "m", "MACs", "DRAM kB")
+LEAST = ("mapped", "kind", "m", "n", "k", "MACs", "stall", "DRAM kB")
 """Columns of a layer's figures that a narrow terminal does without, the first of them first."""
 
 
@@ -131,4 +131,4 @@ def pareto_table(rows: Any, objective: str, axes: list[str], most: int = 15) -> 
         )
     if len(front) > most:
         table.caption = f"and {len(front) - most} more"
-    return render(table)
+    return render(table, ("util.", "images/s", "SQNR dB"))

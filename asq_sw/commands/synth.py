@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from asq_sw.commands.options import NODE, not_taken, unit_options
+from asq_sw.terminal import working
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -96,7 +96,7 @@ def command(
             raise not_taken(name, "--weights", "weight")
     inputs = [path for path in (*liberty, weights, activations) if path is not None]
     try:
-        with _working(f"synthesizing {unit.name}"):
+        with working(f"synthesizing {unit.name}"):
             if fpga:
                 from hw.synth.fpga import measure_fpga
 
@@ -134,9 +134,9 @@ def command(
 
         write_text(json_path, json.dumps(record | {"provenance": provenance(inputs, seed)}, indent=1) + "\n")
     if json_path != "-":
-        from rich.console import Console
+        from asq_sw.terminal import render
 
-        Console().print(table())
+        click.echo(render(table()))
 
 
 def _periods(text: str) -> list[float | None]:
@@ -153,14 +153,6 @@ def _write_netlist(unit: Unit, library: Library, cost: Measurement, path: str) -
 
     mapped = synthesize_unit(unit, library, cost.clock_ns, cost.wires)
     write_text(path, to_verilog(mapped.netlist, unit.name))
-
-
-def _working(message: str) -> Any:
-    """A spinner on a terminal, nothing elsewhere."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    return console.status(message) if console.is_terminal else nullcontext()
 
 
 def _name(cost: Measurement | FpgaCost) -> str:
