@@ -103,21 +103,38 @@ def test_a_study_is_one_command_by_both_ways(name: str) -> None:
     assert cli.get_command(context, name) is getattr(importlib.import_module(module), attribute)
 
 
-def test_commands_are_completed_without_an_import() -> None:
+def completed(line: str, more: str = "") -> set[str]:
+    """What the shell is given for the last word of a line."""
     code = "import sys; from asq_sw.cli import main\ntry: main([])\nexcept SystemExit: pass\n"
+    words = line.split(" ")
     done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            code + "assert 'numba' not in sys.modules and 'amaranth' not in sys.modules, 'slow'",
-        ],
+        [sys.executable, "-c", code + more],
         capture_output=True,
         text=True,
-        env=os.environ | {"_ASQ_COMPLETE": "bash_complete", "COMP_WORDS": "asq s", "COMP_CWORD": "1"},
+        env=os.environ
+        | {"_ASQ_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)},
     )
     assert done.returncode == 0, done.stderr
-    completed = {line.partition(",")[2] for line in done.stdout.split()}
-    assert completed == {name for name in COMMANDS if name.startswith("s")} > {"simulate", "synth"}
+    return {line.partition(",")[2] for line in done.stdout.split()}
+
+
+def test_commands_are_completed_without_an_import() -> None:
+    found = completed("asq s", "assert not {'numba', 'amaranth'} & set(sys.modules), 'slow'")
+    assert found == {name for name in COMMANDS if name.startswith("s")} > {"simulate", "synth"}
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("asq --v", {"--version", "--verbose"}),
+        ("asq verilog m", {"multiplier"}),
+        ("asq synth pe --node s", {"sky130hd"}),
+        ("asq verilog pe --grid fp", {"fp4"}),
+        ("asq search --op", {"--operands"}),
+    ],
+)
+def test_options_and_names_are_completed(line: str, found: set[str]) -> None:
+    assert completed(line) == found
 
 
 def test_module_is_the_command() -> None:
