@@ -201,7 +201,7 @@ def _done(folder: Path, made: Recipe) -> bool:
 @click.option(
     "--base-epochs", default=4, show_default=True, help="Full-precision fine-tuning that all rows start from."
 )
-@click.option("--limit", type=int, help="Use N of the training images, drawn at random.")
+@click.option("--limit", type=click.IntRange(min=1), help="Use N of the training images, drawn at random.")
 @click.option("--only", help="Rows whose name contains this.")
 @click.option("-o", "--output", "folder", required=True, type=click.Path(file_okay=False, path_type=Path))
 def main(
