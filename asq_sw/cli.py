@@ -62,8 +62,8 @@ class _Choice(click.Choice[Any]):
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter as error:
-            error.message = error.message.rstrip(".") + nearest(value, map(str, self.choices))
-            raise
+            said = error.message.rstrip(".") + nearest(value, map(str, self.choices))
+            raise click.BadParameter(said, ctx, param) from error
 
 
 class LazyGroup(click.Group):

@@ -67,8 +67,8 @@ def test_every_command_has_help_with_an_example(command: str, capsys: pytest.Cap
         ),
         (["fidelity", "--network", "alexnett"], "did you mean 'alexnet'?"),
         (
-            ["train", "small_cnn", "--data", "digits", "--quantizer", "asq-pots", "-o", "/proc/nowhere"],
-            "did you mean 'asq-post'?",
+            ["train", "small_cnn", "--data", "digits", "--quantizer", "asq-uniforn", "-o", "/proc/nowhere"],
+            "did you mean 'asq-uniform'?",
         ),
         (["search", "--tile", "tile_nowhere", "-o", "/proc/nowhere.json"], "tile_nowhere"),
         (["sweep", "resnet18", "--quiet", "-o", "s.csv"], "asq --quiet sweep"),
