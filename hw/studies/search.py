@@ -211,6 +211,7 @@ def main(
     with progress("tiles") as step, ProcessPoolExecutor(jobs) as pool:
         waiting: dict[Future[dict[str, Any]], str] = {}
         left = iter(tasks)
+        step(0, len(tasks))
         while True:
             while len(waiting) < jobs and not (minutes is not None and monotonic() - start > 60 * minutes):
                 following = next(left, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -134,6 +135,32 @@ def test_lines_of_progress_are_never_farther_apart_than_a_minute(capsys: pytest.
     lines = capsys.readouterr().err.splitlines()
     assert 36_000 / 60 - 1 < len(lines) < 36_000 / 60 + 15
     assert lines[-1].startswith("asq: work: 100%, about ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            "train small_cnn --data digits --epochs 2 --limit 256 -o {}/run",
+            "train: training: 75%, about 0 s left, epoch 2 of 2, ",
+        ),
+        ("sweep small_cnn --rows 8,16 --workers 1 -o {}/s.csv", "sweep: 2 points: 100%"),
+        ("fidelity --network small_cnn -o {}/f.md", "fidelity: networks: 50%, about 0 s left, small_cnn, os"),
+    ],
+)
+def test_long_commands_say_how_far_they_are(
+    arguments: str,
+    line: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(terminal, "FIRST_SECONDS", 0.0)
+    assert asq("-q", *arguments.format(tmp_path / "quiet").split()) == 0
+    assert capsys.readouterr().err == ""
+    assert asq(*arguments.format(tmp_path).split()) == 0
+    said = capsys.readouterr().err
+    assert f"asq {line}" in re.sub(r"about \d+ s", "about 0 s", said), said
 
 
 def test_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
