@@ -3,14 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DOCS := $(VENV)/.installed-docs
 
-.PHONY: report test lint test-slow search bench clean
+.PHONY: report test lint test-slow fuzz search bench docs clean
 
 report: $(STAMP)          ## the main job: install, then the quick cross-check report
 	$(BIN)/asq report --quick -o report
 
 test: $(STAMP)            ## the default test suite
-	$(BIN)/python -m pytest -n 2 -m "not slow and not benchmark"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not benchmark and not fuzz"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -19,6 +20,9 @@ lint: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -n 2 -m slow
+
+fuzz: $(STAMP)            ## damaged files and random options; FUZZ_INPUTS=100000 make fuzz: so many
+	$(BIN)/python -m pytest -m fuzz tests/fuzz
 
 search: $(STAMP)          ## the carried tables of tiles, made anew in search/ (hours; run again, it goes on)
 	mkdir -p search
@@ -30,10 +34,17 @@ search: $(STAMP)          ## the carried tables of tiles, made anew in search/ (
 bench: $(STAMP)
 	$(BIN)/python -m pytest -m benchmark -s
 
+docs: $(DOCS)             ## the documentation as a site, site/index.html; any warning fails
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs site
+
+$(DOCS): $(STAMP)
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e ".[docs]"
+	@touch $@
+
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e ".[test]"
 	@touch $@
 
 clean:
-	rm -rf $(VENV) report .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) report site .pytest_cache .mypy_cache .ruff_cache

@@ -12,7 +12,6 @@ import os
 import pickle
 import struct
 import tarfile
-import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -26,12 +25,15 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from asq_sw.errors import InputError
+from asq_sw.files import read_npz
 
 Array = NDArray[Any]
 
 DIGITS = "digits"
 """Name of the bundled set."""
 MEAN = (0.485, 0.456, 0.406)
+MOST_CLASSES = 1 << 16
+"""Three times those of the largest set in use (ImageNet-21k)."""
 STD = (0.229, 0.224, 0.225)
 """Of red, green and blue in 0 .. 1 (ImageNet's, which the public CIFAR-10 weights use too)."""
 
@@ -103,8 +105,22 @@ def load(path: str | os.PathLike[str]) -> Dataset:
     Raises
     ------
     InputError
-        For a missing, truncated or unknown file, or labels that do not fit the images; names the file.
+        For a missing, truncated or unknown file, one without images, images of several sizes, or labels that do not
+        fit the images; names the file.
     """
+    found = _read(path)
+    train, test = found.train.images, found.test.images
+    if not train.size and not test.size:
+        raise InputError(f"{path}: holds no images, expected at least one")
+    if train.shape[1:] != test.shape[1:]:
+        raise InputError(
+            f"{path}: training images are {train.shape[1:]} (height, width, channels), test images {test.shape[1:]}, "
+            "expected one size"
+        )
+    return found
+
+
+def _read(path: str | os.PathLike[str]) -> Dataset:
     if str(path) == DIGITS:
         with (files("asq_sw") / "datasets" / "digits.npz").open("rb") as file:
             return _npz(file, DIGITS)
@@ -126,7 +142,9 @@ def load(path: str | os.PathLike[str]) -> Dataset:
                     },
                     str(place),
                 )
-    except (OSError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile, ValueError) as error:
+    except InputError:
+        raise
+    except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError, MemoryError) as error:
         raise InputError(f"{place}: cannot be read as an image set ({error})") from error
     raise InputError(f"{place}: is no image set, expected .npz, CIFAR-10's .tar.gz or a folder")
 
@@ -171,8 +189,8 @@ def _cifar(batches: Mapping[str, bytes], source: str) -> Dataset:
             batch = _Plain(io.BytesIO(batches[name]), encoding="bytes").load()
             data, labels = np.asarray(batch[b"data"], np.uint8), np.asarray(batch[b"labels"], np.int64)
             images = data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-        except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, IndexError) as error:
-            raise InputError(f"{source}: {name} is not a batch of CIFAR-10 ({error})") from error
+        except Exception as error:  # damaged bytes can name any operation of a pickle
+            raise InputError(f"{source}: {name} is not a batch of CIFAR-10 ({error!r})") from error
         (test if name.startswith("test") else train).append((images, labels))
     if not train or not test:
         raise InputError(f"{source}: holds {sorted(batches)}, expected data_batch_* and test_batch")
@@ -208,11 +226,7 @@ _NAMES = {
 
 
 def _npz(source: Any, name: str) -> Dataset:
-    try:
-        with np.load(source, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise InputError(f"{name}: cannot be read as .npz, it may be truncated ({error})") from error
+    arrays = read_npz(source, name)
     parts = {}
     for part, names in _NAMES.items():
         if f"{part}_jpeg" in arrays:
@@ -232,7 +246,12 @@ def _npz(source: Any, name: str) -> Dataset:
 def _jpeg(data: Array, offsets: Array | None, name: str) -> Array:
     from PIL import Image
 
-    if offsets is None or offsets[-1] > len(data) or np.any(np.diff(offsets) <= 0):
+    if data.ndim != 1 or data.dtype != np.uint8:
+        raise InputError(f"{name}: is {data.dtype} of shape {data.shape}, expected uint8 (bytes,)")
+    if (
+        offsets is None or offsets.ndim != 1 or offsets.size < 2 or offsets.dtype.kind not in "iu"
+        or offsets[0] < 0 or offsets[-1] > len(data) or np.any(offsets[1:] <= offsets[:-1])
+    ):  # fmt: skip
         raise InputError(
             f"{name}: its offsets do not fit its {len(data)} bytes, expected rising ones within them"
         )
@@ -251,7 +270,7 @@ def _jpeg(data: Array, offsets: Array | None, name: str) -> Array:
 
         with ThreadPoolExecutor() as pool:
             list(pool.map(fill, range(0, count, 500)))
-    except (OSError, ValueError) as error:
+    except Exception as error:  # Pillow raises many kinds
         raise InputError(f"{name}: holds a picture that cannot be decoded ({error})") from error
     return images
 
@@ -263,7 +282,7 @@ def _part(images: Array, labels: Array | None, source: str, name: str) -> Part:
         images = images[..., None]
     if images.ndim == 4 and images.shape[-1] not in (1, 3) and images.shape[1] in (1, 3):
         images = images.transpose(0, 2, 3, 1)
-    if images.ndim != 4 or images.dtype != np.uint8:
+    if images.ndim != 4 or images.dtype != np.uint8 or 0 in images.shape[1:]:
         raise InputError(
             f"{source}: images of {name} are {images.dtype} of shape {images.shape}, expected uint8 (N, H, W, C)"
         )
@@ -273,8 +292,10 @@ def _part(images: Array, labels: Array | None, source: str, name: str) -> Part:
             f"{source}: {name} has {len(labels)} labels ({labels.dtype}) for {len(images)} images, "
             "expected a whole number each"
         )
-    if len(labels) and labels.min() < 0:
-        raise InputError(f"{source}: {name} has the label {labels.min()}, expected none below 0")
+    if len(labels):
+        for label in (int(labels.min()), int(labels.max())):
+            if not 0 <= label < MOST_CLASSES:
+                raise InputError(f"{source}: {name} has the label {label}, expected 0 to {MOST_CLASSES - 1}")
     return Part(np.ascontiguousarray(images), labels.astype(np.int64))
 
 

@@ -735,7 +735,7 @@ class WeightFormat:
         return self.line_tables(abits, signed)[1]
 
     def decompose(self, code: int) -> tuple[bool, bool, int, int]:
-        """(negative, zero, line, shift) of a code: |product| = ``line_tables[line][a] << shift``, or 0.
+        """(negative, zero, line, shift) of a code: ``|product|`` = ``line_tables[line][a] << shift``, or 0.
 
         Only for the grids that shift. With one table ``line`` is 1 for odd levels.
         """
@@ -882,7 +882,7 @@ class WeightFormat:
         return [*lines, scale]
 
     def max_product(self, magnitude: int) -> int:
-        """Largest |product| of an activation of that magnitude with any code (unused codes included)."""
+        """Largest ``|product|`` of an activation of that magnitude with any code (unused codes included)."""
         return max(abs(self.product_of(magnitude, code)) for code in range(1 << self.storage_bits))
 
     def product_range(self, abits: int, signed: bool = False) -> tuple[int, int]:

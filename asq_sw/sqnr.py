@@ -39,7 +39,7 @@ class Sqnr:
 def truncated_moments(edges: NDArray[np.float64], distribution: str) -> NDArray[np.float64]:
     """Integrals of ``p``, ``x p`` and ``x**2 p`` between successive ``edges`` (>= 0, the last may be inf).
 
-    Unit variance, both signs counted (the half-line's integrals twice). Shape (3, len(edges) - 1).
+    Unit variance, both signs counted (the half-line's integrals twice). Edges (..., n), result (3, ..., n - 1).
     """
     if distribution == "gaussian":
         density = np.exp(-(edges**2) / 2) / np.sqrt(2 * np.pi)
@@ -52,7 +52,7 @@ def truncated_moments(edges: NDArray[np.float64], distribution: str) -> NDArray[
         upper = np.stack([tail, tail * (finite + b), tail * (finite**2 + 2 * b * finite + 2 * b * b)])
     else:
         raise InputError(f"distribution is {distribution!r}, expected one of {', '.join(DISTRIBUTIONS)}")
-    return 2 * (upper[:, :-1] - upper[:, 1:])
+    return 2 * (upper[..., :-1] - upper[..., 1:])
 
 
 def half_normal_activations(bits: int) -> NDArray[np.float64]:
@@ -99,17 +99,25 @@ def sqnr(weight: WeightFormat, distribution: str = "gaussian", abits: int | None
             second = share @ products**2 / power
         parts.append((levels, first, second))
 
-    def noise(alpha: float) -> float:
-        found = []
+    def noise(alphas: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Mean squared error at each scale; (n,) to (n,)."""
+        alpha = alphas[:, None]
+        total = np.zeros(len(alphas))
         for levels, first, second in parts:
-            edges = np.concatenate([[0.0], (levels[1:] + levels[:-1]) / 2 * alpha, [np.inf]])
+            inner = (levels[1:] + levels[:-1]) / 2 * alpha
+            edges = np.pad(inner, ((0, 0), (1, 1)), constant_values=((0, 0), (0.0, np.inf)))
             mass, mean, square = truncated_moments(edges, distribution)
-            found.append(float(np.sum(square - 2 * alpha * first * mean + alpha * alpha * second * mass)))
-        return sum(found) / len(found)  # the moments count both signs
+            total += np.sum(square - 2 * alpha * first * mean + alpha * alpha * second * mass, axis=-1)
+        return total / len(parts)  # the moments count both signs
 
     # The error has several local minima in alpha for steep grids: scan, then refine the best.
     scan = np.geomspace(0.2, 40.0, 400)
-    best = int(np.argmin([noise(a) for a in scan]))
+    best = int(np.argmin(noise(scan)))
     low, high = scan[max(best - 1, 0)], scan[min(best + 1, len(scan) - 1)]
-    found = minimize_scalar(noise, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
+    found = minimize_scalar(
+        lambda alpha: noise(np.array([alpha]))[0],
+        bounds=(low, high),
+        method="bounded",
+        options={"xatol": 1e-6},
+    )
     return Sqnr(alpha=float(found.x), db=float(-10 * np.log10(found.fun)))

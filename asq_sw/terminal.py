@@ -6,6 +6,7 @@ Notices, files written and progress are silent with ``asq --quiet``; what is don
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import shutil
@@ -119,16 +120,20 @@ def progress(what: str, clock: Callable[[], float] = time.monotonic) -> Iterator
     """
     if verbosity() == Verbosity.QUIET:
         yield lambda done, total, note="": None
-    elif sys.stderr.isatty():
+    elif _terminal():
         with _bar(what) as step:
             yield step
     else:
         yield _Lines(what, clock)
 
 
+def _terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 def working(what: str) -> AbstractContextManager[Any]:
     """A spinner on a terminal, for work of which nobody knows how far it is; nothing elsewhere or with ``--quiet``."""
-    if verbosity() == Verbosity.QUIET or not sys.stderr.isatty():
+    if verbosity() == Verbosity.QUIET or not _terminal():
         return nullcontext()
     from rich.console import Console
 
@@ -189,7 +194,7 @@ PIPED_WIDTH = 140
 
 def width() -> int:
     """Characters that a line of standard output has: of the terminal (or ``COLUMNS``), else :data:`PIPED_WIDTH`."""
-    if sys.stdout.isatty() or "COLUMNS" in os.environ:
+    if (sys.stdout is not None and sys.stdout.isatty()) or "COLUMNS" in os.environ:
         return shutil.get_terminal_size().columns
     return PIPED_WIDTH
 
@@ -209,7 +214,9 @@ def render(table: Table, least: tuple[str, ...] = ()) -> str:
     from rich.console import Console
 
     room = width()
-    console = Console(width=room, file=sys.stdout, markup=False, emoji=False, highlight=False)
+    console = Console(
+        width=room, file=sys.stdout or io.StringIO(), markup=False, emoji=False, highlight=False
+    )
     unlimited = console.options.update(max_width=10_000)
     left_out: list[str] = []
     fitting = table

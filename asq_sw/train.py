@@ -12,6 +12,7 @@ import csv
 import io
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Callable
@@ -29,8 +30,9 @@ from asq_sw.graph import models
 from asq_sw.graph.graph import Graph, multipliers
 from asq_sw.interop.weights import read_weights, write_npz
 from asq_sw.nn.loss import cross_entropy, distillation
-from asq_sw.nn.network import Network
+from asq_sw.nn.network import Network, checked_arrays
 from asq_sw.nn.optimizers import SCHEDULES, Adam, Optimizer, Sgd, factor
+from asq_sw.process import memory_bytes
 from asq_sw.provenance import provenance
 from asq_sw.quantizers.daq import DaqWeights
 from asq_sw.quantizers.methods import METHODS, choices, quantizers
@@ -82,7 +84,7 @@ class Recipe(BaseModel):
     seed : int
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     model: str = "resnet20"
     input_shape: tuple[int, int, int] = (3, 32, 32)
@@ -126,7 +128,7 @@ class Recipe(BaseModel):
         return self
 
     @classmethod
-    def checked(cls, source: str, **fields: Any) -> Recipe:
+    def checked(cls, source: str, /, **fields: Any) -> Recipe:
         """A recipe, or one sentence of what is wrong.
 
         Raises
@@ -205,6 +207,17 @@ def _outputs(network: Network, source: Network | None, x: Array, names: list[str
     return maps
 
 
+def _check_memory(graph: Graph, images: int) -> None:
+    """Refuse a batch whose maps alone, one float32 each, are more than the memory."""
+    values = sum(math.prod(shape) for shape in graph.shapes.values())
+    needed, there = 4 * images * values, memory_bytes()
+    if needed > there:
+        raise InputError(
+            f"batch: maps of {images} images take {needed / 2**30:.1f} GiB of the {there / 2**30:.1f} GiB of memory, "
+            f"expected at most {there // (4 * values)} images (--batch)"
+        )
+
+
 class Trainer:
     """One run.
 
@@ -233,6 +246,8 @@ class Trainer:
     ):
         self.recipe, self.folder = recipe, None if folder is None else Path(folder)
         self.train_part, self.test_part = data.train.some(recipe.limit), data.test
+        if not len(self.train_part):
+            raise InputError("the image set has no training images, expected at least one")
         if data.shape != tuple(recipe.input_shape):
             raise InputError(
                 f"images are {data.shape} (channels, height, width), expected the recipe's {recipe.input_shape}"
@@ -243,6 +258,7 @@ class Trainer:
                 f"for a network of {recipe.classes} classes"
             )
         self.network = recipe.network()
+        _check_memory(self.network.graph, min(recipe.batch, len(self.train_part)))
         self.teacher: Network | None = None
         if pretrained is not None:
             self.network.load(pretrained, source)
@@ -286,7 +302,10 @@ class Trainer:
         state["history"] = np.array(json.dumps(self.history))
         state["peaks"] = np.array(json.dumps(self.peaks))
         write_npz(self.folder / CHECKPOINT, state)
-        if self.history:
+        self._write_metrics()
+
+    def _write_metrics(self) -> None:
+        if self.folder is not None and self.history:
             text = io.StringIO()
             writer = csv.DictWriter(text, list(self.history[0]), lineterminator="\n")
             writer.writeheader()
@@ -316,8 +335,10 @@ class Trainer:
             self.step = int(state.pop("step"))
             self.running = state.pop("running").copy()
             self.history = json.loads(str(state.pop("history")))
-            self.peaks = json.loads(str(state.pop("peaks")))
-        except (KeyError, ValueError) as error:
+            self.peaks = _peaks(state.pop("peaks"), str(path))
+        except InputError:
+            raise
+        except (KeyError, ValueError, TypeError, RecursionError) as error:
             raise InputError(f"{path}: is not a checkpoint ({error} is missing or damaged)") from error
         for name, optimizer in self.optimizers.items():
             prefix = f"optimizer/{name}/"
@@ -347,10 +368,15 @@ class Trainer:
             if resume and (self.folder / CHECKPOINT).exists():
                 self.load()
                 LOG.debug("going on at step %d of %d", self.step, self.steps)
+                self._write_metrics()  # a process that was killed may have left those of an epoch before
             elif (self.folder / CHECKPOINT).exists():
                 raise InputError(f"{self.folder}: holds a run, expected an empty folder or --resume")
             else:
                 write_text(self.folder / CONFIG, json.dumps(self.config(), indent=1, sort_keys=True) + "\n")
+        with np.errstate(all="ignore"):  # what matters of it is that the loss is finite, which is checked
+            return self._run(progress)
+
+    def _run(self, progress: Progress | None) -> dict[str, float]:
         saved = time.monotonic()
         per_epoch = self.batches.per_epoch
         if not self.recipe.epochs and not self.history:
@@ -382,6 +408,8 @@ class Trainer:
         self._end_epoch(-1)
 
     def _end_epoch(self, epoch: int) -> None:
+        if self.recipe.epochs and not self._finite():
+            raise self._diverged()
         row: dict[str, float] = {"epoch": epoch + 1}
         if epoch >= 0:
             count = self.batches.per_epoch * min(self.recipe.batch, len(self.train_part))
@@ -401,8 +429,17 @@ class Trainer:
         """One update; returns the loss and how many of the batch were right."""
         if self.step == 0:
             calibrate(self.network, x)
-        logits = self.network.forward(x, training=True)
+        try:
+            logits = self.network.forward(x, training=True)
+        except InputError as error:  # a quantizer's
+            if self._finite():
+                raise
+            raise self._diverged() from error
+        if not np.isfinite(logits).all():
+            raise self._diverged()
         loss, grad, labels = self._loss(logits, x, labels)
+        if not math.isfinite(loss):
+            raise self._diverged()
         self.network.backward(grad)
         share = factor(self.recipe.schedule, self.step, self.steps, self.recipe.warmup)
         arrays = self.network.trainable()
@@ -411,6 +448,12 @@ class Trainer:
             self.optimizers["task"].step(self.network.parameters, self.network.grads, share)
         self.optimizers["quantizer"].step(own, self.network.grads, share)
         return loss, int((logits.argmax(axis=1) == labels).sum())
+
+    def _finite(self) -> bool:
+        return all(np.isfinite(values).all() for values in self.network.trainable().values())
+
+    def _diverged(self) -> InputError:
+        return InputError(f"the loss is not finite at step {self.step + 1}: lower --rate")
 
     def _loss(self, logits: Array, x: Array, labels: Array) -> tuple[float, Array, Array]:
         """Loss and gradient against the labels, the teacher's output or both; and what counts as right."""
@@ -437,9 +480,11 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(folder) / CONFIG
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-        config["recipe"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        recipe = config["recipe"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read, expected the folder of a run ({error})") from error
+    if not isinstance(recipe, dict):
+        raise InputError(f"{path}: recipe is {recipe!r}, expected an object")
     result: dict[str, Any] = config
     return result
 
@@ -449,13 +494,30 @@ def load_run(folder: str | os.PathLike[str]) -> tuple[Recipe, Network, dict[str,
     recipe = Recipe.checked(str(Path(folder) / CONFIG), **read_config(folder)["recipe"])
     path = Path(folder) / CHECKPOINT
     state = read_weights(path)
-    network = recipe.network()
-    peaks = json.loads(str(state.pop("peaks", "{}")))
+    peaks = _peaks(state.pop("peaks", np.array("{}")), str(path))
     kept = {k: v for k, v in state.items() if not k.startswith("optimizer/")}
     for key in ("step", "running", "history"):
         kept.pop(key, None)
+    own = {k: v for k, v in kept.items() if not k.startswith("quantizer/")}
+    checked_arrays(recipe.graph(), own, str(path))  # before a network of any size is made
+    network = recipe.network()
     network.load_state(kept, str(path))
     return recipe, network, peaks
+
+
+def _peaks(text: Array, source: str) -> dict[str, float]:
+    """Of a checkpoint: the largest magnitude in each map, by name."""
+    try:
+        peaks = json.loads(str(text))
+        found = {name: float(peak) for name, peak in peaks.items()}
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise InputError(f"{source}: peaks are damaged ({error})") from error
+    for name, peak in found.items():
+        if not 0 <= peak < np.inf:
+            raise InputError(
+                f"{source}: the peak of {name} is {peak}, expected a finite number of at least 0"
+            )
+    return found
 
 
 def integer_network(folder: str | os.PathLike[str]) -> Any:

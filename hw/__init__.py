@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import asq_sw  # noqa: F401 - first of all: a command can be interrupted from there on
+
 if TYPE_CHECKING:
     from hw.units.array import OutputStationaryArray, SystolicArray
     from hw.units.multiplier import (

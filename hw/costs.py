@@ -46,6 +46,15 @@ class UnitCost:
     node: str
     source: str
 
+    @property
+    def reached_mhz(self) -> float:
+        """The fastest clock that the netlist reaches, MHz."""
+        return 1e3 / self.delay_ns
+
+    def meets(self, clock_mhz: float) -> bool:
+        """Whether the netlist reaches a clock, MHz."""
+        return clock_mhz <= self.reached_mhz
+
 
 def key(spec: UnitSpec, node: str) -> str:
     """The carried table's name of a unit at a node."""
@@ -77,7 +86,7 @@ def unit_cost(
     ------
     InputError
         For a unit or node that does not exist.
-    RuntimeError
+    ToolError
         If it must be measured and Yosys fails.
     """
     return spec_cost(UnitSpec(unit, weight, abits, variant=variant or ""), node)

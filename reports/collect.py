@@ -15,13 +15,14 @@ from asq_sw.files import writable_folder, write_text
 from asq_sw.provenance import provenance
 from reports import elements
 from reports.blocks import Row
-from reports.page import QUICK, WHOLE, render
-from reports.scope import Measure, ReportOptions, Request
+from reports.networks import files, networks
+from reports.page import OPENING, QUICK, WHOLE, render
+from reports.scope import NETWORKS, Measure, ReportOptions, Request
 from reports.verdicts import verdicts
 
 FIRST = (
-    "provenance", "options", "verdicts", "units", "totals", "layers", "sqnr", "tiles", "tiles_trained", "tiles_fronts",
-    "accuracy", "accuracy_longer", "accuracy_grids", "energy_sources",
+    "provenance", "options", "networks", "verdicts", "units", "totals", "layers", "sqnr", "tiles", "tiles_trained",
+    "tiles_fronts", "accuracy", "accuracy_longer", "accuracy_grids", "energy_sources",
 )  # fmt: skip
 """The keys that ``report.json`` begins with, so that two reports can be compared line by line; others follow as they come."""
 
@@ -32,29 +33,32 @@ def build(
     step: Callable[[str], None] = lambda message: None,
     measure: Measure = elements.measured,
     whole: bool = False,
+    given: Sequence[str] = NETWORKS,
     done: Callable[[int, int], None] = lambda sections, of: None,
 ) -> Path:
     """Make the report in ``folder``; returns the page's path.
 
-    ``measure`` gives the rows of the processing elements; by default they are synthesized and measured now.
-    ``whole``: with all of :data:`reports.page.WHOLE`. ``done`` is told how many sections of how many have their rows.
+    ``measure`` gives the rows of the processing elements; by default they are the carried ones.
+    ``whole``: with all of :data:`reports.page.WHOLE`. ``given``: the networks (:func:`reports.networks.networks`).
+    ``done`` is told how many sections of how many have their rows.
     Everything is computed before the first file is written, and each file is written whole.
 
     Raises
     ------
     InputError
-        If the folder cannot be written (checked first) or an option is out of range.
+        If the folder cannot be written (checked first), a network cannot be had or an option is out of range.
     """
-    request = Request(options or ReportOptions(), step, measure)
     target = writable_folder(folder)
+    request = Request(options or ReportOptions(), step, measure, networks(given))
     sections = WHOLE if whole else QUICK
     rows: dict[str, Any] = {}
-    for number, file in enumerate(sections):
-        done(number, len(sections))
+    for number, file in enumerate((OPENING, *sections)):
+        done(number, 1 + len(sections))
         rows |= file.rows(request, rows)
     data = rows | {
-        "provenance": provenance(),
+        "provenance": provenance(files(given)),
         "options": asdict(request.options),
+        "networks": list(request.networks),
         "verdicts": verdicts(rows["units"], rows["sqnr"]),
     }
     data = {key: data[key] for key in dict.fromkeys((*FIRST, *data)) if key in data}

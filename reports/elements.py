@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from typing import Any
 
 from asq_sw.formats import WeightFormat
+from asq_sw.workers import Workers
 from reports.blocks import Row
 from reports.scope import ELEMENTS, ReportOptions, Step
 
@@ -21,7 +20,7 @@ def measured(options: ReportOptions, step: Step) -> list[dict[str, Any]]:
     """One row per processing element, synthesized now (or taken from the cache of an equal run)."""
     step(f"synthesizing and measuring {len(ELEMENTS)} processing elements on {options.node}")
     # The widest take the longest: start with them. Two workers, for the two cores that people have at least.
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+    with Workers(2, "spawn") as pool:
         jobs = {
             element: pool.submit(_measured, *element, options.node)
             for element in sorted(ELEMENTS, key=lambda e: -e[1])
@@ -43,6 +42,16 @@ def _measured(grid: str, bits: int, node: str) -> dict[str, Any]:
         "frac_bits": weight.frac_bits,
         **{key: cost[key] for key in FIGURES},
     }
+
+
+def late(row: Row) -> bool:
+    """Whether its netlist misses the clock that it was made for: no figure of it but the delay is quoted."""
+    return bool(row["delay_ns"] > row["clock_ns"])
+
+
+def delay_of(row: Row) -> str:
+    """Its delay, ns, and whether that is late."""
+    return f"{row['delay_ns']:.2f}" + (" (late)" if late(row) else "")
 
 
 def name_of(row: Row) -> str:

@@ -7,12 +7,10 @@ from typing import Any
 
 from reports.blocks import Row
 from reports.palette import ENERGY_PARTS
-from reports.scope import GRIDS_COMPARED, NETWORKS, ReportOptions, Step
+from reports.scope import GRIDS_COMPARED, Request
 
 
-def simulated(
-    options: ReportOptions, units: Sequence[Row], step: Step
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def simulated(request: Request, units: Sequence[Row]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """(totals, layers): a row per network, grid and width, and a row per layer of each (closed form).
 
     ``units``: the elements' rows, whose delay says how fast the array could be clocked. Microseconds and microjoules
@@ -20,9 +18,10 @@ def simulated(
     """
     from sim import Accelerator, simulate
 
+    options = request.options
     totals, layers = [], []
-    for network in NETWORKS:
-        step(f"simulating {network}")
+    for network, workload in request.networks.items():
+        request.step(f"simulating {network}")
         for unit in units:
             if unit["grid"] not in GRIDS_COMPARED:
                 continue
@@ -35,7 +34,7 @@ def simulated(
                 clock_mhz=options.clock_mhz,
                 node=options.node,
             )
-            result = simulate(network, accelerator).to_json()
+            result = simulate(workload, accelerator).to_json()
             key = {"network": network, "grid": unit["grid"], "wbits": unit["wbits"]}
             total = result["total"]
             fmax = 1e3 / unit["delay_ns"]
@@ -54,7 +53,7 @@ def simulated(
                     "tops_per_w": total["tops_per_w"],
                     "clock_mhz": options.clock_mhz,
                     "fmax_mhz": fmax,
-                    "images_per_s_at_fmax": simulate(network, fastest).total["images_per_s"],
+                    "images_per_s_at_fmax": simulate(workload, fastest).total["images_per_s"],
                     "dram_bytes": total["dram_read_bytes"] + total["dram_write_bytes"],
                     **parts,
                     "energy_uj": sum(parts.values()),
@@ -78,3 +77,8 @@ def simulated(
 
 def _parts(energy_pj: Row) -> dict[str, float]:
     return {f"{part}_uj": energy_pj.get(part, 0.0) / 1e6 for part in ENERGY_PARTS}
+
+
+def meets_clock(total: Row) -> bool:
+    """Whether the element's netlist reaches the clock that the row is at."""
+    return bool(total["fmax_mhz"] >= total["clock_mhz"])

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
-from importlib.resources import files
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asq_sw.formats import GRID_RECORDS, WeightFormat
+from asq_sw import accuracies
+from asq_sw.formats import WeightFormat
 from reports.blocks import Row
 
-TILE_GRIDS = {f"asq-{grid.trained_as}": grid.name for grid in GRID_RECORDS.values()}
+TILE_GRIDS = accuracies.TRAINED_GRIDS
 """Quantizer -> weight grid of the tile that runs it; all have ASQ activations."""
 
 
 def carried(name: str = "accuracy") -> list[dict[str, Any]]:
-    """The rows of ``reports/data/NAME.csv``, made by ``python -m asq_sw.studies.accuracies``.
-
-    ``accuracy``: every quantizer and width, alike. ``accuracy_longer``: some of them for more epochs.
-    ``accuracy_grids``: weight grids at 4 bits from one base, with three seeds, and after calibration alone.
-    Text as in the file, but for ``test_accuracy`` (percent) and ``seconds``.
-    """
-    text = (files("reports") / "data" / f"{name}.csv").read_text(encoding="utf-8")
-    return [
-        row | {"test_accuracy": float(row["test_accuracy"]), "seconds": float(row["seconds"])}
-        for row in csv.DictReader(io.StringIO(text))
-    ]
+    """The rows of a carried table (:mod:`asq_sw.accuracies`)."""
+    return accuracies.carried(name)
 
 
 def taught(row: Row) -> bool:
@@ -67,3 +56,42 @@ def trained_with(rows: Sequence[Row], tile: Row) -> float | None:
         if exact or (r["rounded"] == "True" and r["frac_bits"] == str(tile["frac_bits"])):
             return float(r["test_accuracy"])
     return None
+
+
+def seeds_of(grid: str, bits: int, tables: Mapping[str, Sequence[Row]]) -> list[float]:
+    """Top-1 of the networks trained on a grid with as many bits for weights and activations, a value per seed.
+
+    ``tables``: those of :func:`carried` by name. Of ``accuracy_grids``, whose rows have one base, if the grid is there; else
+    the row of ``accuracy`` without a teacher and without the table's rounding that has the most seeds. None: an empty list.
+    """
+
+    def of_grid(row: Row) -> bool:
+        widths = (int(row["wbits"]), int(row["abits"]))
+        return TILE_GRIDS.get(row["quantizer"]) == grid and widths == (bits, bits) and row["epochs"] != "0"
+
+    from_one_base = [r["test_accuracy"] for r in tables["accuracy_grids"] if of_grid(r)]
+    if from_one_base:
+        return from_one_base
+    others = by_name(
+        [r for r in tables["accuracy"] if of_grid(r) and not taught(r) and r["rounded"] != "True"]
+    )
+    return max(others.values(), key=len, default=[])
+
+
+def proven_differences(seeds: Mapping[str, Sequence[float]], level: float = 0.05) -> list[tuple[str, str]]:
+    """Pairs (better, worse) whose means differ by more than their seeds do: Tukey's test of all pairs at once.
+
+    Only names of two seeds and more can be compared.
+    """
+    from scipy.stats import tukey_hsd
+
+    names = [name for name, values in seeds.items() if len(values) > 1]
+    if len(names) < 2:
+        return []
+    found = tukey_hsd(*(seeds[name] for name in names))
+    return [
+        (names[i], names[j])
+        for i in range(len(names))
+        for j in range(len(names))
+        if found.pvalue[i, j] < level and found.statistic[i, j] > 0
+    ]

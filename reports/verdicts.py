@@ -1,20 +1,21 @@
-"""The page's first lines: a sentence per comparison of POST with int and POT."""
+"""Lone elements of POST against int and POT: figures, and a sentence for each comparison."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from reports.blocks import Row, pick
 from reports.scope import BITS
 
 
-def verdicts(units: Sequence[Row], errors: Sequence[Row]) -> list[dict[str, str]]:
-    """POST winning or losing as the figures say, by width and grid.
+def comparisons(units: Sequence[Row], errors: Sequence[Row]) -> list[dict[str, Any]]:
+    """POST's lone element against int's and POT's, by width.
 
-    ``kind``: ``win``, ``lose`` or ``mixed``; ``text``: the sentence. ``units`` and ``errors``: the rows of ``units`` and
-    ``sqnr`` in the report's data.
+    ``area``, ``energy``: ratios; ``gaussian``, ``laplacian``: decibels of SQNR more; ``kind``: ``win``, ``lose`` or ``mixed``, and
+    ``word`` says it. ``units`` and ``errors``: the rows of ``units`` and ``sqnr`` in the report's data.
     """
-    lines = []
+    found = []
     for bits in BITS:
         for other in ("int", "pot"):
             (post,), (peer,) = pick(units, grid="post", wbits=bits), pick(units, grid=other, wbits=bits)
@@ -30,17 +31,28 @@ def verdicts(units: Sequence[Row], errors: Sequence[Row]) -> list[dict[str, str]
             word = {"win": "POST wins", "lose": "POST loses", "mixed": "Mixed"}[kind]
             if not any(good) and not any(bad):
                 word = "A tie"
-            lines.append(
+            found.append(
                 {
-                    "kind": kind,
-                    "text": (
-                        f"{word} at {bits} bits against {other}{bits}: its processing element has {area:.2f} times "
-                        f"the area and {energy:.2f} times the energy per MAC; its SQNR is {_signed(gauss)} dB on Gaussian "
-                        f"and {_signed(laplace)} dB on Laplacian weights."
-                    ),
+                    "bits": bits, "other": other, "area": area, "energy": energy, "gaussian": gauss, "laplacian": laplace,
+                    "kind": kind, "word": word,
                 }
-            )
-    return lines
+            )  # fmt: skip
+    return found
+
+
+def verdicts(units: Sequence[Row], errors: Sequence[Row]) -> list[dict[str, str]]:
+    """A sentence (``text``) for each of :func:`comparisons`, and its ``kind``."""
+    return [
+        {
+            "kind": c["kind"],
+            "text": (
+                f"{c['word']} at {c['bits']} bits against {c['other']}{c['bits']}: its processing element has {c['area']:.2f} times "
+                f"the area and {c['energy']:.2f} times the energy per MAC; its SQNR is {signed(c['gaussian'])} dB on Gaussian "
+                f"and {signed(c['laplacian'])} dB on Laplacian weights."
+            ),
+        }
+        for c in comparisons(units, errors)
+    ]
 
 
 def _decibels(errors: Sequence[Row], grid: str, bits: int, distribution: str) -> float:
@@ -48,7 +60,7 @@ def _decibels(errors: Sequence[Row], grid: str, bits: int, distribution: str) ->
     return float(row["sqnr_db"])
 
 
-def _signed(decibels: float) -> str:
+def signed(decibels: float) -> str:
     """With its sign and one digit; no sign where it rounds to zero."""
     text = f"{decibels:+.1f}"
     return "0.0" if float(text) == 0 else text

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import asq_sw  # noqa: F401 - first of all: a command can be interrupted from there on
 from sim.accelerator import Accelerator
 from sim.results import SimulationResult
 from sim.run import simulate

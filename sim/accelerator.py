@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from hw.machine.spec import MachineSpec
+from hw.machine.spec import MachineSpec, one_of
+from sim.cost.memory import DRAM
 
 FIELD_ORDER = (
     "arrays", "rows", "cols", "dataflow", "grid", "wbits", "abits", "frac_bits", "clock_mhz",
@@ -16,6 +17,12 @@ FIELD_ORDER = (
     "bank_ports", "line_words", "keep_on_chip", "fuse", "asq", "asq_bits",
 )  # fmt: skip
 """Order of the fields in the files that are written, whichever class they belong to."""
+
+TILED_FIELDS = (
+    "dram", "hide_load", "pe_stages", "ifmap_words", "filter_words", "ofmap_words",
+    "ifmap_banks", "filter_banks", "ofmap_banks", "keep_on_chip", "fuse", "asq",
+)  # fmt: skip
+"""Fields whose cycles fidelity 2 alone counts; with their defaults the closed form leaves nothing out."""
 
 
 class Accelerator(MachineSpec):
@@ -49,18 +56,24 @@ class Accelerator(MachineSpec):
     """
 
     signed: Literal[False] = Field(False, exclude=True)
-    dram: str = "bandwidth"
+    dram: Annotated[str, one_of(DRAM)] = "bandwidth"
     dram_sharers: int = Field(1, ge=1, le=4096)
-    dram_latency_ns: float = Field(100.0, ge=0)
-    ifmap_words: int = Field(0, ge=0)
-    filter_words: int = Field(0, ge=0)
-    ofmap_words: int = Field(0, ge=0)
+    dram_latency_ns: float = Field(100.0, ge=0, le=1e9, allow_inf_nan=False)
+    ifmap_words: int = Field(0, ge=0, le=1 << 20)
+    filter_words: int = Field(0, ge=0, le=1 << 20)
+    ofmap_words: int = Field(0, ge=0, le=1 << 20)
     keep_on_chip: bool = False
     fuse: bool = False
     asq: Literal["off", "two-pass", "producer"] = "off"
 
-    def __init__(self, **values: Any):  # for type checkers, which would ask for every field
+    def __init__(self, /, **values: Any):  # for type checkers, which would ask for every field
         super().__init__(**values)
+
+    @property
+    def tiled_fields(self) -> list[str]:
+        """Those of :data:`TILED_FIELDS` that differ from their defaults."""
+        defaults = type(self).model_fields
+        return [name for name in TILED_FIELDS if getattr(self, name) != defaults[name].default]
 
     @model_serializer(mode="wrap")
     def _in_order(self, values_of: SerializerFunctionWrapHandler) -> dict[str, Any]:

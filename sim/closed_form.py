@@ -112,7 +112,8 @@ def operand_traffic(fold_k, outer, stream, sums, kept, streamed):
     for p in (parts, max(parts, _ceil(streamed.bits, 4 * streamed.pad_bytes))):
         length = max(1, stream // p)
         pieces = _ceil(stream, length)
-        passes = 1 if streamed.bits * length <= 4 * streamed.pad_bytes * stream else outer
+        # In floats: these products leave 64 bits where no result does (:mod:`sim.limits`).
+        passes = 1 if float(streamed.bits) * length <= 4.0 * streamed.pad_bytes * stream else outer
         read = kept.bits + (pieces - 1) * again + passes * streamed.bits
         if read < best_read + 2 * best_spill:
             best_spill, best_read, best_length = 0, read, length
@@ -167,7 +168,7 @@ def layer_cost(layer, machine, bandwidth):
     )  # fmt: skip
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _evaluate_machine(layers, row, bandwidth, out):
     """Every layer on one machine: a row of each argument of :func:`evaluate`; ``out`` is (L, 10)."""
     machine = MachineShape(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8])

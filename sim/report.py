@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import Any
 
 from rich.table import Table
 
@@ -57,7 +56,8 @@ def summary(result: SimulationResult) -> str:
             render(table, LEAST),
             "",
             f"{t['total_cycles']:,} cycles ({t['stall_cycles']:,} stalled), {1e3 * t['latency_s']:.3f} ms, "
-            f"{t['images_per_s']:.1f} images/s, {t['tops']:.3f} TOPS, {t['tops_per_w']:.2f} TOPS/W",
+            f"{t['images_per_s']:.1f} images/s, {t['tops']:.3f} TOPS, {t['tops_per_w']:.2f} TOPS/W"
+            + ("" if result.meets_clock else f", all at {_clock(result)}"),
             f"utilization {100 * t['utilization']:.1f}% (mapping {100 * t['mapping_efficiency']:.1f}%), "
             f"energy {whole / 1e6:.1f} uJ: {shares}",
             _limit(result),
@@ -69,8 +69,17 @@ def _title(result: SimulationResult) -> str:
     a = result.accelerator
     return (
         f"{result.network}: {a.rows}x{a.cols} {a.dataflow}, {a.grid} {a.wbits}-bit weights, {a.abits}-bit "
-        f"activations, {a.clock_mhz:g} MHz, batch {result.batch}"
+        f"activations, {_clock(result)}, batch {result.batch}"
     )
+
+
+def _clock(result: SimulationResult) -> str:
+    """The clock, and the one that the netlist reaches."""
+    clock, reached = (
+        f"{result.accelerator.clock_mhz:g} MHz",
+        f"the netlist reaches {result.clock_mhz_reached:.0f} MHz",
+    )
+    return f"{clock} ({reached})" if result.meets_clock else f"{clock}, a clock that is missed ({reached})"
 
 
 def _limit(result: SimulationResult) -> str:
@@ -91,44 +100,9 @@ def _limit(result: SimulationResult) -> str:
 
 def layer_csv(result: SimulationResult) -> str:
     """One row per layer, with the JSON's names (nested ones joined by a dot)."""
-    rows = [_flat(layer) for layer in result.to_json()["layers"]]
+    rows = result.rows()
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return buffer.getvalue()
-
-
-def _flat(record: dict[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in record.items():
-        if isinstance(value, dict):
-            flat.update({f"{key}.{inner}": v for inner, v in value.items()})
-        else:
-            flat[key] = value
-    return flat
-
-
-def pareto_table(rows: Any, objective: str, axes: list[str], most: int = 15) -> str:
-    """The Pareto front of a sweep's table, best objective first, at most ``most`` rows."""
-    front = [row for row in rows.to_pylist() if row["pareto"]]
-    front.sort(key=lambda row: (row[objective], row["point"]))
-    shown = ["latency_s", "images_per_s", "utilization", "energy_uj", "area_mm2", "sqnr_db"]
-    title = f"Pareto front over latency, energy and area: {len(front)} of {rows.num_rows:,} points"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for name in [*axes, "latency ms", "images/s", "util.", "energy uJ", "area mm2", "SQNR dB"]:
-        table.add_column(name, justify="right")
-    for row in front[:most]:
-        figures = [row[name] for name in shown]
-        table.add_row(
-            *(str(row[name]) for name in axes),
-            f"{1e3 * figures[0]:.4g}",
-            f"{figures[1]:,.1f}",
-            f"{100 * figures[2]:.1f}%",
-            f"{figures[3]:,.1f}",
-            f"{figures[4]:.3f}",
-            f"{figures[5]:.1f}",
-        )
-    if len(front) > most:
-        table.caption = f"and {len(front) - most} more"
-    return render(table, ("util.", "images/s", "SQNR dB"))

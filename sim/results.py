@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asq_sw.provenance import provenance
+from sim import views
 from sim.accelerator import Accelerator
 from sim.cost.energy import PARTS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -42,15 +47,41 @@ class LayerResult:
 
 @dataclass(frozen=True)
 class SimulationResult:
-    """A network's figures: configuration, layers and totals."""
+    """A network's figures: configuration, layers and totals.
+
+    Attributes
+    ----------
+    network : str
+    accelerator : Accelerator
+    batch : int
+        Images at once.
+    layers : tuple of LayerResult
+    energy_sources : dict
+        Part of the energy -> where its figure comes from.
+    clock_mhz_reached : float
+        The fastest clock that the netlist of the machine's MACs reaches, MHz (:attr:`hw.costs.UnitCost.reached_mhz`).
+        The figures are at the machine's own clock, reached or not.
+    inputs : tuple of str
+        Files that the network came from.
+    fidelity : int
+    without_zeros : tuple of str
+        Where shares of zeros were given: the layers with products that have none.
+    """
 
     network: str
     accelerator: Accelerator
     batch: int
     layers: tuple[LayerResult, ...]
     energy_sources: dict[str, str]
+    clock_mhz_reached: float
     inputs: tuple[str, ...] = ()
     fidelity: int = 1
+    without_zeros: tuple[str, ...] = ()
+
+    @property
+    def meets_clock(self) -> bool:
+        """Whether the machine's clock is one that its MACs' netlist reaches."""
+        return self.accelerator.clock_mhz <= self.clock_mhz_reached
 
     @property
     def total(self) -> dict[str, Any]:
@@ -83,6 +114,8 @@ class SimulationResult:
             "images_per_s": self.batch / latency,
             "tops": 2 * macs / latency / 1e12,
             "tops_per_w": 2 * macs / sum(energy.values()),  # operations per pJ = 1e12 operations per J
+            "meets_clock": self.meets_clock,
+            "clock_mhz_reached": self.clock_mhz_reached,
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -95,3 +128,40 @@ class SimulationResult:
             "energy_sources": self.energy_sources,
             "provenance": provenance(self.inputs),
         }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A record of each layer; nested figures have their names joined by a dot (``energy_pj.mac``)."""
+        return [views.flat(asdict(layer)) for layer in self.layers]
+
+    def to_pandas(self) -> DataFrame:
+        """:meth:`rows` as a table of pandas.
+
+        Raises
+        ------
+        InputError
+            Without pandas.
+        """
+        return views.frame(self.rows())
+
+    def plot(self) -> Figure:
+        """Cycles and energy by layer, as a figure of matplotlib."""
+        return views.layer_figure(self.rows(), PARTS, self.network)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the layers as a table, below it what they come to."""
+        a, t = self.accelerator, self.total
+        columns = (
+            "name", "kind", "m", "n", "k", "macs", "total_cycles", "stall_cycles", "utilization",
+            "dram_read_bytes", "dram_write_bytes",
+        )  # fmt: skip
+        missed = (
+            ""
+            if self.meets_clock
+            else f", which the netlist misses: it reaches {self.clock_mhz_reached:.0f} MHz"
+        )
+        return views.html_table(
+            [{name: row[name] for name in columns} for row in self.rows()],
+            f"{self.network} on {a.rows}x{a.cols} {a.dataflow}, {a.grid} {a.wbits}/{a.abits}, batch {self.batch}: "
+            f"{t['images_per_s']:.1f} images/s, {sum(t['energy_pj'].values()) / 1e6 / self.batch:.1f} uJ an image "
+            f"at {a.clock_mhz:g} MHz{missed}",
+        )

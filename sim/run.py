@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from asq_sw.errors import InputError
 from hw.costs import UnitCost
-from sim import closed_form, multi
+from sim import closed_form, limits, multi
 from sim.accelerator import Accelerator
 from sim.cost.asq import product_energy
 from sim.cost.energy import (
@@ -51,14 +51,16 @@ def simulate(
         Write a timeline for the Perfetto viewer there; fidelity 2 only.
     zeros : mapping, optional
         Layer -> share of its products with a zero activation (:mod:`sim.studies.sparsity`), which its MACs' energy is
-        measured with; layers that it lacks are taken as the cost's Gaussian operands.
+        measured with; layers that it lacks are taken as the cost's Gaussian operands
+        (``SimulationResult.without_zeros`` names them).
     gated : bool
         A zero activation leaves an element's logic as it is (:func:`sim.cost.energy.mac_pj_with_zeros`).
 
     Raises
     ------
     InputError
-        For an unknown network or a bad file or option.
+        For an unknown network or a bad file or option, for zeros of layers that the network does not have, and for
+        figures that would leave 64 bits or cannot be (:mod:`sim.limits`).
     """
     if fidelity not in (1, 2):
         raise InputError(f"fidelity is {fidelity!r}, expected 1 or 2")
@@ -70,20 +72,53 @@ def simulate(
         raise InputError(
             f"zeros with unit {machine.unit!r}, expected 'pe': what zeros save is measured on elements"
         )
+    layers = {layer.name: layer for layer in whole.layers}
+    if unknown := [name for name in zeros or () if name not in layers or not layers[name].is_mac]:
+        raise InputError(
+            f"zeros are given for layer {unknown[0]}, expected layers of {whole.name} with products: "
+            + ", ".join(layer.name for layer in whole.mac_layers[:3])
+            + ", ..."
+        )
+    bound = limits.check_counts(whole.layers, machine.arrays)
+    limits.check_cycles(bound, machine.dram_bytes_per_cycle / machine.arrays)
     share = _Share(whole, machine) if machine.arrays == 1 else _Share(*multi.divided(whole, machine))
     cost = mac_cost(machine)
     results = _closed_form(share, cost, zeros or {}, gated)
     if fidelity == 2:
         results = _tile_by_tile(share, {r.name: r for r in results}, cost, trace)
     if machine.arrays > 1:
-        layers = {layer.name: layer for layer in whole.layers}
         results = [multi.together(r, layers[r.name], machine) for r in results]
+    for result in results:
+        _check(result)
     files = (network,) if isinstance(network, str) and network.endswith((".csv", ".onnx")) else ()
     source = cost.source
     if zeros:
         source += ", at each layer's share of zero activations" + (", gated" if gated else "")
     return SimulationResult(
-        whole.name, machine, batch, tuple(results), sources(machine, source), files, fidelity
+        whole.name,
+        machine,
+        batch,
+        tuple(results),
+        sources(machine, source),
+        cost.reached_mhz,
+        files,
+        fidelity,
+        tuple(layer.name for layer in whole.mac_layers if layer.name not in zeros) if zeros else (),
+    )
+
+
+def _check(result: LayerResult) -> None:
+    """Refuse figures that cannot be."""
+    limits.check_figures(
+        f"layer {result.name}",
+        {"utilization": result.utilization, "mapping_efficiency": result.mapping_efficiency},
+        {
+            "compute_cycles": result.compute_cycles,
+            "stall_cycles": result.stall_cycles,
+            "dram_read_bytes": result.dram_read_bytes,
+            "dram_write_bytes": result.dram_write_bytes,
+            **{f"energy of {part}": value for part, value in result.energy_pj.items()},
+        },
     )
 
 

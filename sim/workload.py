@@ -235,7 +235,11 @@ def load(network: str, batch: int = 1) -> Workload:
     if suffix == ".onnx":
         from asq_sw.interop.onnx import read_onnx
 
-        return from_graph(read_onnx(network)[0], batch)
+        graph, _ = read_onnx(network)
+        try:
+            return from_graph(graph, batch)
+        except InputError as error:
+            raise InputError(f"{network}: {error}") from None
     if suffix == ".csv":
         return from_topology(network, batch)
     if network not in models.MODELS:

@@ -12,7 +12,7 @@ LOWER = {"asq_sw": (), "hw": ("asq_sw",), "sim": ("hw", "asq_sw"), "reports": ("
 """Package -> those that it may import beside itself."""
 COMMANDS = "asq_sw.commands."
 """Reaches up, but not when it is loaded: ``asq --help`` waits for nothing."""
-APART = ("helpers", "data", "benchmarks", "fuzz")
+APART = ("helpers", "data", "benchmarks", "fuzz", "examples")
 """Folders of tests that mirror no package."""
 
 

@@ -17,8 +17,8 @@ from asq_sw.formats import WeightFormat
 from asq_sw.integer.network import IntegerNetwork
 from asq_sw.quantizers import GridWeights
 from asq_sw.train import load_run
-from reports.figures import GRID_COLOURS
-from reports.sections.accuracy import TILE_GRIDS, trained_with
+from reports.palette import GRIDS
+from reports.trained import TILE_GRIDS, trained_with
 
 TRAIN = "train small_cnn --data digits --quantizer asq-nf4 --wbits 4 --abits 4 --epochs 8 --rate 0.1 --rounded --no-augment"
 
@@ -67,11 +67,11 @@ def test_a_layers_sums_are_activations_times_whole_levels(run: Path, tmp_path: P
         codes = file["conv2.codes"].astype(int)
     whole = np.rint(np.sort(paper_levels()) * 128).astype(int)[codes]
     activations = np.random.default_rng(0).integers(0, 16, (2, 5, 4, codes.shape[1]))
-    shape = integer.graph.in_shape(integer.graph.by_name["conv2"])
-    padded = np.zeros((2, shape[1] + 2, shape[2] + 2, shape[0]), int)
+    layer = integer.layers["conv2"]
+    padded = np.zeros((2, layer.window.height + 2, layer.window.width + 2, layer.window.channels), int)
     padded[:, 1:6, 1:5] = activations
-    sums = integer.accumulate("conv2", padded[:, 1:-1, 1:-1].astype(np.int16))
-    stride = integer.graph.by_name["conv2"]["stride"][0]
+    sums = layer.accumulate(padded[:, 1:-1, 1:-1].astype(np.int16))
+    stride = layer.window.stride[0]
     for y, x in np.ndindex(*sums.shape[1:3]):
         window = padded[:, y * stride : y * stride + 3, x * stride : x * stride + 3]
         np.testing.assert_array_equal(sums[:, y, x], np.einsum("nyxc,ocyx->no", window, whole))
@@ -106,7 +106,7 @@ def test_simulated_and_swept(tmp_path: Path) -> None:
 
 def test_the_report_knows_it() -> None:
     assert TILE_GRIDS["asq-nf4"] == "nf4"
-    assert GRID_COLOURS["nf4"] not in [colour for grid, colour in GRID_COLOURS.items() if grid != "nf4"]
+    assert GRIDS["nf4"].colour not in [style.colour for grid, style in GRIDS.items() if grid != "nf4"]
     row = {
         "quantizer": "asq-nf4",
         "wbits": "4",

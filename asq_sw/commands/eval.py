@@ -93,6 +93,12 @@ def _evaluate(path: Path, images: Any, data: Any, integer: bool, model: str | No
 
 
 def _integer(network: Any, images: Any) -> dict[str, Any]:
+    logits = network.forward(images.images[:1])
+    if images.labels.max() >= logits.shape[1]:
+        raise InputError(
+            f"labels run to {images.labels.max()}, expected at most {logits.shape[1] - 1} for a network of "
+            f"{logits.shape[1]} classes"
+        )
     right = int((network.classify(images.images) == images.labels).sum())
     bits = max((2 * bound + 1).bit_length() for bound in network.bounds.values())
     return {"arithmetic": "integer", "accuracy": 100 * right / len(images), "accumulator_bits": bits}

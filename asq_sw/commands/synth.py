@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from asq_sw.commands.options import NODE, not_taken, unit_options
+from asq_sw.commands import options
+from asq_sw.commands.options import NODE, Number, not_taken, unit_options
 from asq_sw.terminal import working
 
 if TYPE_CHECKING:
@@ -36,7 +37,12 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Liberty file instead of a node (may be repeated for a library in parts).",
 )
-@click.option("--clock-ns", type=float, help="Clock period to meet, ns.  [default: the node's]")
+@click.option(
+    "--clock-ns", type=Number(min=0, min_open=True), help="Clock period to meet, ns.  [default: the node's]"
+)
+@click.option(
+    "--clock-mhz", type=Number(min=0, min_open=True), help="The clock to meet by its frequency, MHz."
+)
 @click.option("--sweep", metavar="NS,NS,...", help="Clock periods to meet, one after the other: a curve.")
 @click.option("--parts", is_flag=True, help="Area by part too: table, shifter, sign, adder, registers.")
 @click.option("--netlist", type=click.Path(), help="Write the mapped netlist as Verilog.")
@@ -65,6 +71,7 @@ def command(
     node: str | None,
     liberty: tuple[Path, ...],
     clock_ns: float | None,
+    clock_mhz: float | None,
     sweep: str | None,
     parts: bool,
     netlist: str | None,
@@ -77,6 +84,7 @@ def command(
     seed: int,
     json_path: str | None,
 ) -> None:
+    clock_ns = options.clock_ns(clock_mhz, clock_ns)
     if node and liberty:
         raise click.UsageError("both --node and --liberty are given, expected one of them")
     if (weights is None) != (activations is None):
@@ -86,7 +94,7 @@ def command(
     if fpga and (node or liberty or clock_ns or sweep or parts or netlist or weights):
         raise click.UsageError("--fpga is given with an option of cell libraries, expected one or the other")
     if sweep and (clock_ns or parts or netlist):
-        raise click.UsageError("--sweep is given with --clock-ns, --parts or --netlist, expected it alone")
+        raise click.UsageError("--sweep is given with a clock, --parts or --netlist, expected it alone")
     periods = _periods(sweep) if sweep else [clock_ns]
     if weights is not None:
         from hw.units.unit import UNITS
@@ -95,39 +103,33 @@ def command(
         if "weight" not in UNITS[name].options:
             raise not_taken(name, "--weights", "weight")
     inputs = [path for path in (*liberty, weights, activations) if path is not None]
-    try:
-        with working(f"synthesizing {unit.name}"):
-            if fpga:
-                from hw.synth.fpga import measure_fpga
+    with working(f"synthesizing {unit.name}"):
+        if fpga:
+            from hw.synth.fpga import measure_fpga
 
-                routed = measure_fpga(unit, fpga, multipliers=not no_multipliers)
-                record, table = routed.to_json(), lambda: _fpga_table(routed)
-            else:
-                from hw.nodes import DEFAULT_NODE
-                from hw.synth.libraries import library as libraries
-                from hw.synth.measure import read_liberty
-                from hw.synth.parallel import Task, measure_all
-                from hw.units.operands import from_files
+            routed = measure_fpga(unit, fpga, multipliers=not no_multipliers)
+            record, table = routed.to_json(), lambda: _fpga_table(routed)
+        else:
+            from hw.nodes import DEFAULT_NODE
+            from hw.synth.libraries import library as libraries
+            from hw.synth.measure import read_liberty
+            from hw.synth.parallel import Task, measure_all
+            from hw.units.operands import from_files
 
-                library = read_liberty(liberty) if liberty else libraries.load(node or DEFAULT_NODE)
-                operands = None
-                if weights and activations:
-                    formats: Any = unit  # it has a weight grid: see above
-                    operands = from_files(formats.weight, formats.activation, weights, activations)
-                costs = measure_all(
-                    [Task(unit, library, ns, operands, wires, glitches, seed) for ns in periods]
-                )
-                record = {"sweep": [cost.to_json() for cost in costs]} if sweep else costs[0].to_json()
-                if parts:
-                    from hw.synth.breakdown import breakdown
+            library = read_liberty(liberty) if liberty else libraries.load(node or DEFAULT_NODE)
+            operands = None
+            if weights and activations:
+                formats: Any = unit  # it has a weight grid: see above
+                operands = from_files(formats.weight, formats.activation, weights, activations)
+            costs = measure_all([Task(unit, library, ns, operands, wires, glitches, seed) for ns in periods])
+            record = {"sweep": [cost.to_json() for cost in costs]} if sweep else costs[0].to_json()
+            if parts:
+                from hw.synth.breakdown import breakdown
 
-                    record["parts_um2"] = breakdown(unit, library, costs[0].clock_ns).parts
-                if netlist:
-                    _write_netlist(unit, library, costs[0], netlist)
-                table = lambda: _sweep_table(costs) if sweep else _table(costs[0], record)  # noqa: E731
-    except RuntimeError as error:
-        click.echo(f"asq: error: {error}", err=True)
-        sys.exit(1)
+                record["parts_um2"] = breakdown(unit, library, costs[0].clock_ns).parts
+            if netlist:
+                _write_netlist(unit, library, costs[0], netlist)
+            table = lambda: _sweep_table(costs) if sweep else _table(costs[0], record)  # noqa: E731
     if json_path is not None:
         from asq_sw.files import write_text
         from asq_sw.provenance import provenance
@@ -141,9 +143,12 @@ def command(
 
 def _periods(text: str) -> list[float | None]:
     try:
-        return [float(word) for word in text.split(",")]
+        periods: list[float | None] = [float(word) for word in text.split(",")]
+        if all(period and 0 < period < math.inf for period in periods):
+            return periods
     except ValueError:
-        raise click.UsageError(f"--sweep is {text!r}, expected periods in ns such as 0.8,1,1.5") from None
+        pass
+    raise click.UsageError(f"--sweep is {text!r}, expected periods in ns such as 0.8,1,1.5")
 
 
 def _write_netlist(unit: Unit, library: Library, cost: Measurement, path: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from asq_sw.commands.options import Number
 from asq_sw.graph.models import MODELS
 
 
@@ -74,24 +75,32 @@ def parse_layers(values: tuple[str, ...]) -> dict[str, dict[str, Any]]:
 )
 @click.option(
     "--teacher",
-    type=float,
+    type=Number(0, 1),
     default=0.0,
     show_default=True,
     help="Share of the loss against the pretrained network's output; 1: no labels, any images.",
 )
-@click.option("--temperature", type=float, default=2.0, show_default=True, help="Of the teacher.")
+@click.option(
+    "--temperature", type=Number(min=0, min_open=True), default=2.0, show_default=True, help="Of the teacher."
+)
 @click.option("--frozen", is_flag=True, help="Train the quantizers' own parameters alone.")
 @click.option("--batch", type=int, default=128, show_default=True)
-@click.option("--rate", type=float, default=0.01, show_default=True, help="Peak learning rate.")
 @click.option(
-    "--quantizer-rate", type=float, default=0.01, show_default=True, help="Of the quantizers' parameters."
+    "--rate", type=Number(min=0, min_open=True), default=0.01, show_default=True, help="Peak learning rate."
+)
+@click.option(
+    "--quantizer-rate",
+    type=Number(min=0, min_open=True),
+    default=0.01,
+    show_default=True,
+    help="Of the quantizers' parameters.",
 )
 @click.option("--quantizer-optimizer", type=click.Choice(("sgd", "adam")), default="sgd", show_default=True)
 @click.option(
     "--schedule", type=click.Choice(("cosine", "step", "constant")), default="cosine", show_default=True
 )
 @click.option("--warmup", type=int, default=0, show_default=True, help="Steps of rising rate.")
-@click.option("--decay", type=float, default=1e-4, show_default=True, help="Weight decay.")
+@click.option("--decay", type=Number(min=0), default=1e-4, show_default=True, help="Weight decay.")
 @click.option("--no-augment", is_flag=True, help="Neither shift nor mirror the training images.")
 @click.option("--limit", type=int, help="Use N of the training images, drawn at random.")
 @click.option("--seed", type=int, default=0, show_default=True)

@@ -12,7 +12,7 @@ multiply     ``sum = sum over inputs of product(code, weight)``, exact          
 requantize   ``wide = saturate(((sum * factor + b + half) >> shift) + (other >> right))`` ``requantizer_widths``
 adapter      :mod:`asq_sw.integer.adapter`                                                ``adapter_widths``
 add          ``saturate((x >> right_x) + (y >> right_y))``                                16 bits, the left shift, 1
-average      ``saturate((sum * round(2**24 / count)) >> (24 + change))``                  40 bits, as a mean's product
+average      ``saturate((sum * round(2**24 / count)) >> (24 + change))``                  41 bits, as a mean's product
 ============ ============================================================================ =========================
 
 Arrays are channels last: maps (N, pixels, C). The kernels trust their arguments: :mod:`asq_sw.integer.network` checks.

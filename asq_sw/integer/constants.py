@@ -213,8 +213,12 @@ class Products:
             raise InputError(f"{where} is no number format ({error!r}), expected its fields") from error
         if not same:
             raise InputError(f"{where} is {weight_spec}, expected {weight.spec()}")
-        made = cls.of(weight, ActivationFormat(activation.whole("bits", 1, 8), activation.flag("signed")))
+        codes = ActivationFormat(activation.whole("bits", 1, 8), activation.flag("signed"))
         activation.close()
+        try:
+            made = cls.of(weight, codes)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
         for key in ("even", "odd", "table"):
             held = getattr(made, key)
             if held is None:

@@ -47,6 +47,7 @@ def export(network: Network, peaks: dict[str, float], pixels: Array, name: str =
     source = Source(network, pixels, name)
     fractions = {"input": 0} | {key: fraction_of(peak) for key, peak in peaks.items()}
     read_by = readers(graph)
+    folds = {op for op, layer in LAYERS.items() if layer.FOLDS}
     steps: list[dict[str, Any]] = []
     arrays: dict[str, Array] = {}
     named = {"input": "input"}  # the step that makes each of the plan's maps
@@ -57,12 +58,16 @@ def export(network: Network, peaks: dict[str, float], pixels: Array, name: str =
         if layer is None:
             raise InputError(f"{name}: layer {node.name} ({node.op}) has no integer form")
         after = read_by[node.name]
-        if layer.TAKES_NORM and len(after) == 1 and after[0].op == "bn":
+        if layer.TAKES_NORM and len(after) == 1 and after[0].op in folds:
             waiting[node.name] = node
             continue
         if inputs[0] in waiting:
             norm, node = node, waiting.pop(inputs[0])
             layer, inputs = LAYERS[node.op], (*node.inputs, *inputs[1:])
+        if planned.output not in fractions:
+            raise InputError(
+                f"{name}: the peak of map {planned.output} is missing, expected one of every map"
+            )
         fraction = fractions[planned.output]
         attributes = {
             key: tuple(int(v) for v in node[key]) if count else int(node[key])

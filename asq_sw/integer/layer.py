@@ -162,8 +162,8 @@ class Layer(ABC):
 
     Class attributes: ``op``; ``ATTRIBUTES``, name -> (how many numbers, 0 for one that is no list; least; greatest);
     ``INPUTS``, least and greatest number of inputs; ``IMPLIED``, attributes that the graph's node has besides;
-    ``READS_IMAGE``, whether the first input may be the image; ``TAKES_NORM``, whether a batch normalization behind it
-    becomes a part of it; ``JOINS``, whether a second input is added to its own result.
+    ``READS_IMAGE``, whether the first input may be the image; ``TAKES_NORM``, whether a normalization behind it with
+    ``FOLDS`` becomes a part of it; ``JOINS``, whether a second input is added to its own result.
     """
 
     op: ClassVar[str]
@@ -172,6 +172,7 @@ class Layer(ABC):
     IMPLIED: ClassVar[Mapping[str, Any]] = {}
     READS_IMAGE: ClassVar[bool] = False
     TAKES_NORM: ClassVar[bool] = False
+    FOLDS: ClassVar[bool] = False
     JOINS: ClassVar[bool] = False
 
     def __init__(self, place: Place, record: Record, arrays: Arrays):

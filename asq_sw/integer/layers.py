@@ -43,6 +43,7 @@ class BatchNorm(ScaledLayer):
     """A batch normalization that no layer takes in: a factor and an addend by channel."""
 
     op = "bn"
+    FOLDS = True
 
     def __init__(self, place: Place, record: Record, arrays: Arrays):
         super().__init__(place, record, arrays)

@@ -30,7 +30,7 @@ class Arrays:
     def take(
         self, name: str, dtype: Any, shape: tuple[int, ...], low: int | None = None, high: int | None = None
     ) -> Array:
-        """The array of that name, as int64 (codes and pixels as they are stored).
+        """The array of that name, contiguous, of exactly that dtype and shape, its values from ``low`` to ``high``.
 
         Raises
         ------

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper, shape_inference
+from onnx import TensorProto, helper, numpy_helper
 
 from asq_sw.errors import InputError
 from asq_sw.files import replacing
@@ -45,7 +45,6 @@ def read_onnx(path: str | os.PathLike[str]) -> tuple[Graph, Params]:
     try:
         model = onnx.load(os.fspath(path))
         onnx.checker.check_model(model)
-        model = shape_inference.infer_shapes(model)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     except Exception as error:  # protobuf and the checker raise many kinds, all of which mean the same here
@@ -102,7 +101,7 @@ class Reader:
     def __init__(self, path: str, model: onnx.ModelProto):
         self.path = path
         self.onnx = model.graph
-        self.constants = {t.name: numpy_helper.to_array(t) for t in self.onnx.initializer}
+        self.constants = {t.name: self._array(t) for t in self.onnx.initializer}
         self.source: dict[str, str] = {}  # ONNX value -> our node
         self.shape: dict[str, tuple[int, ...]] = {}  # our node -> shape
         self.nodes: list[Node] = []
@@ -132,6 +131,12 @@ class Reader:
             return Graph(name, shape, self.nodes), self.params
         except InputError as error:
             raise InputError(f"{self.path}: {error}") from None
+
+    def _array(self, tensor: onnx.TensorProto) -> NDArray[Any]:
+        try:
+            return numpy_helper.to_array(tensor)
+        except Exception as error:  # the package raises many kinds
+            raise InputError(f"{self.path}: tensor {tensor.name} is damaged ({error!r})") from error
 
     def fail(self, node: onnx.NodeProto, what: str) -> InputError:
         """The error that a node ``what``."""
@@ -184,7 +189,9 @@ class Reader:
     def _node(self, node: onnx.NodeProto) -> None:
         attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         if node.op_type == "Constant":
-            self.constants[node.output[0]] = numpy_helper.to_array(attrs["value"])
+            if "value" not in attrs:
+                raise self.fail(node, "has no tensor")
+            self.constants[node.output[0]] = self._array(attrs["value"])
             return
         if node.op_type == "Shape" or all(name in self.constants for name in node.input if name):
             # Arithmetic on shapes (that of a reshape, say): nothing that the network computes.
@@ -199,7 +206,13 @@ class Reader:
             if node.op_type not in view.readers:
                 raise self.fail(node, f"reads {view.words}, which only {' or '.join(view.readers)} can")
         item = Operator(node, attrs, inputs, self.shape[inputs[0]], self.views.get(node.input[0]))
-        READERS[node.op_type](self, item)
+        try:
+            READERS[node.op_type](self, item)
+        except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+            if isinstance(error, InputError):
+                raise
+            # An attribute of another type, a constant of another shape.
+            raise self.fail(node, f"has attributes or constants of another form ({error!r})") from error
 
 
 # -- readers, one an operator ----------------------------------------------------------------------------------
@@ -246,6 +259,11 @@ def _read_window(reader: Reader, item: Operator, kernel: tuple[int, ...]) -> dic
     stride = tuple(attrs.get("strides", (1, 1)))
     dilation = tuple(attrs.get("dilations", (1, 1)))
     padding = tuple(attrs.get("pads", (0, 0, 0, 0)))
+    if not len(stride) == len(dilation) == 2 or len(padding) != 4:
+        raise reader.fail(
+            item.proto,
+            f"has strides {stride}, dilations {dilation} and pads {padding}, expected 2, 2 and 4 numbers",
+        )
     auto = attrs.get("auto_pad", b"NOTSET").decode()
     if auto in ("SAME_UPPER", "SAME_LOWER"):
         begin, end = [], []

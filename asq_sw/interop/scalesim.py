@@ -22,6 +22,7 @@ CONV_COLUMNS = (
 GEMM_COLUMNS = ("layer", "M", "N", "K")
 DATAFLOWS = ("ws", "os", "is")
 LARGEST = 2**31 - 1  # of a size in a file
+MOST_DP_CHANNELS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,11 @@ def _convs(where: str, header: list[str], cells: list[str]) -> list[ConvRow]:
             raise InputError(f"{where}: filter {field} is {size}, expected at most the ifmap's {limit}")
     row = ConvRow(cells[0], ifmap_h, ifmap_w, filter_h, filter_w, channels, filters, stride, stride_w)
     if "DP" in row.name:
+        if channels > MOST_DP_CHANNELS:
+            raise InputError(
+                f"{where}: channels is {channels} of a DP layer, which is a layer a channel, expected at most "
+                f"{MOST_DP_CHANNELS}"
+            )
         return [replace(row, name=f"{row.name}Channel_{i}", channels=1) for i in range(channels)]
     return [row]
 

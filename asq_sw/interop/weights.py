@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asq_sw.errors import InputError
-from asq_sw.files import replacing
+from asq_sw.files import read_npz, replacing
 
 Array = NDArray[Any]
 
@@ -37,20 +36,15 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Array]:
         from asq_sw.interop.onnx import read_onnx
 
         return dict(read_onnx(place)[1])
-    try:
-        if place.suffix == ".npz":
-            with np.load(place, allow_pickle=False) as archive:
-                return {key: archive[key] for key in archive.files}
-        if place.suffix == ".safetensors":
-            from safetensors import SafetensorError
-            from safetensors.numpy import load_file
+    if place.suffix == ".npz":
+        return read_npz(place, str(place))
+    if place.suffix == ".safetensors":
+        from safetensors.numpy import load_file
 
-            try:
-                return dict(load_file(place))
-            except SafetensorError as error:
-                raise InputError(f"{place}: cannot be read as safetensors ({error})") from error
-    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise InputError(f"{place}: cannot be read, it may be truncated ({error})") from error
+        try:
+            return dict(load_file(place))
+        except Exception as error:  # also KeyError, for a type that NumPy does not have
+            raise InputError(f"{place}: cannot be read as safetensors ({error!r})") from error
     raise InputError(
         f"{place}: is {place.suffix or 'without a suffix'}, expected .npz, .safetensors or .onnx"
     )

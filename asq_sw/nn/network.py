@@ -97,26 +97,8 @@ class Network:
         InputError
             For a missing, additional, misshaped or non-finite array; nothing is changed then.
         """
-        expected = self.parameters | self.buffers
-        given = {
-            key.removeprefix("module."): value
-            for key, value in arrays.items()
-            if not key.endswith("num_batches_tracked")
-        }
-        missing = sorted(set(expected) - set(given))
-        unknown = sorted(set(given) - set(expected))
-        if missing:
-            raise InputError(
-                f"{source}: {len(missing)} arrays of {self.graph.name} are missing, the first {missing[0]}"
-            )
-        if unknown:
-            raise InputError(f"{source}: {unknown[0]} is not an array of {self.graph.name}")
-        for key, value in expected.items():
-            if given[key].shape != value.shape:
-                raise InputError(f"{source}: {key} has shape {given[key].shape}, expected {value.shape}")
-            if not np.isfinite(given[key]).all():
-                raise InputError(f"{source}: {key} holds NaN or infinite values, expected finite numbers")
-        for key, value in expected.items():
+        given = checked_arrays(self.graph, arrays, source)
+        for key, value in (self.parameters | self.buffers).items():
             value[...] = given[key]
 
     def trainable(self) -> dict[str, Array]:
@@ -137,7 +119,13 @@ class Network:
         return state
 
     def load_state(self, state: Mapping[str, Array], source: str = "checkpoint") -> None:
-        """Take what :meth:`state` gave."""
+        """Take what :meth:`state` gave.
+
+        Raises
+        ------
+        InputError
+            For an array that is missing, misshaped or not of finite numbers; names ``source`` and the array.
+        """
         self.load({k: v for k, v in state.items() if not k.startswith("quantizer/")}, source)
         for name, pair in self.quantizers.items():
             for kind, quantizer in pair.each():
@@ -145,7 +133,20 @@ class Network:
                 own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
                 if not own:
                     raise InputError(f"{source}: the state of quantizer {name}.{kind} is missing")
-                quantizer.load_state(own)
+                try:
+                    quantizer.load_state(own)
+                except InputError as error:
+                    raise InputError(f"{source}: {error}") from None
+                node = self.graph.by_name[name]
+                own_channels = (
+                    self.graph.parameters(node)["weight"][0]
+                    if kind == "weight"
+                    else self.graph.in_shape(node)[0]
+                )
+                if quantizer.channels not in (None, own_channels):
+                    raise InputError(
+                        f"{source}: {quantizer.label} is for {quantizer.channels} channels, expected {own_channels}"
+                    )
 
     # -- passes --------------------------------------------------------------------------------------------------
 
@@ -214,3 +215,40 @@ class Network:
                     waiting[name] = dx
             pool.give(values.pop(step.output, None))
         self._values = {}
+
+
+def checked_arrays(graph: Graph, arrays: Mapping[str, Array], source: str) -> dict[str, Array]:
+    """A network's arrays by PyTorch's names, without ``module.`` and ``num_batches_tracked``.
+
+    Raises
+    ------
+    InputError
+        For a missing, additional, misshaped or non-finite array, or one of no numbers.
+    """
+    expected = {
+        f"{node.name}.{key}": shape
+        for node in graph
+        for key, shape in (graph.parameters(node) | graph.buffers(node)).items()
+    }
+    given = {
+        key.removeprefix("module."): value
+        for key, value in arrays.items()
+        if not key.endswith("num_batches_tracked")
+    }
+    missing = sorted(set(expected) - set(given))
+    unknown = sorted(set(given) - set(expected))
+    if missing:
+        raise InputError(
+            f"{source}: {len(missing)} arrays of {graph.name} are missing, the first {missing[0]}"
+        )
+    if unknown:
+        raise InputError(f"{source}: {unknown[0]} is not an array of {graph.name}")
+    for key, shape in expected.items():
+        value = given[key]
+        if value.shape != shape:
+            raise InputError(f"{source}: {key} has shape {value.shape}, expected {shape}")
+        if value.dtype.kind not in "fiu":
+            raise InputError(f"{source}: {key} is {value.dtype}, expected real numbers")
+        if not np.isfinite(value).all():
+            raise InputError(f"{source}: {key} holds NaN or infinite values, expected finite numbers")
+    return given

@@ -188,6 +188,11 @@ class Asq(ActivationQuantizer):
             raise InputError(f"{self.label}: activations of shape {x.shape}, expected (N, C, ...)")
         return super()._checked(x)
 
+    @property
+    def channels(self) -> int | None:
+        first = self.parameters.get("fc.weight", self.parameters.get("fc1.weight"))
+        return None if first is None else len(first[0])
+
     def _shapes(self, state: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
         first = "fc.weight" if "fc.weight" in state else "fc1.weight"
         shape = np.shape(state.get(first, np.empty((1, 1))))

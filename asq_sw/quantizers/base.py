@@ -207,7 +207,12 @@ class Quantizer(ABC):
             For a missing, additional, misshaped or non-finite array.
         """
         names = set(state) - {"initialized"}
-        initialized = bool(state.get("initialized", True))
+        flag = np.asarray(state.get("initialized", True))
+        if flag.shape != () or flag.dtype.kind != "b":
+            raise InputError(
+                f"{self.label}: initialized is {flag.dtype} of shape {flag.shape}, expected true or false"
+            )
+        initialized = bool(flag)
         expected = self._shapes(state)
         if (initialized or names) and names != set(expected):
             wrong = ", ".join(sorted(names ^ set(expected)))
@@ -246,6 +251,11 @@ class Quantizer(ABC):
     @abstractmethod
     def _backward(self, saved: Any, x: Array, grad: Array, dx: Array) -> dict[str, Any]:
         """Write ``dx``; return the gradients of the parameters."""
+
+    @property
+    def channels(self) -> int | None:
+        """Channels that its parameters are for; None where any number will do."""
+        return None
 
     def _shapes(self, state: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
         """The parameters that a state must hold, with their shapes (as far as the state tells)."""

@@ -2,7 +2,7 @@
 
 Zhou et al. 2025 (ASQ), for ``post``; the other grids by the same rule, so that they compare. With ``low`` and ``high``
 the grid's outer levels (-1 and 1 where it is symmetric), v = clamp(w / alpha, low, high) and q the nearest level (ties
-towards zero): ``w_hat = alpha q``. alpha starts at the 0.99 quantile of |w|. Straight-through: ``dw_hat/dw`` is 1 where
+towards zero): ``w_hat = alpha q``. alpha starts at the 0.99 quantile of ``|w|``. Straight-through: ``dw_hat/dw`` is 1 where
 w / alpha is within low .. high, else 0; ``dw_hat/dalpha`` is q - v there, and low or high outside, times the gradient
 scale ``1 / sqrt(weights per channel)``.
 """
@@ -103,7 +103,7 @@ class GridWeights(WeightQuantizer):
     channel_axis : int
         Axis of the output channels; 0 is fastest (others are copied to rows and back).
     start : str
-        The first alpha (:data:`STARTS`): ``quantile``, the 0.99 quantile of |w| (the ASQ paper), or
+        The first alpha (:data:`STARTS`): ``quantile``, the 0.99 quantile of ``|w|`` (the ASQ paper), or
         ``least-squares``, the scale with the least squared error on the grid. With few levels the first is
         far too wide: at 2 bits it makes four of five Gaussian weights zero.
     """
@@ -134,6 +134,10 @@ class GridWeights(WeightQuantizer):
     @property
     def format(self) -> WeightFormat:
         return self._format
+
+    @property
+    def channels(self) -> int | None:
+        return len(self.parameters["alpha"]) if self.per_channel and self.parameters else None
 
     def _shapes(self, state: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
         return {"alpha": (np.size(state.get("alpha", 0)) if self.per_channel else 1,)}

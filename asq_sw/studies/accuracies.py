@@ -14,6 +14,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 
 import click
 
+from asq_sw.commands.options import Number
 from asq_sw.console import run
 from asq_sw.errors import InputError
 from asq_sw.files import writable_folder, write_text
@@ -35,6 +37,7 @@ FIELDS = (
 
 QUANTIZER_RATE = 0.1
 """Of scales and adapters (SGD); the task's parameters have ``--rate``."""
+_NOTE_SECONDS = 2.0
 BASE_RATE = 0.05
 """Of the full-precision fine-tuning that all rows start from."""
 
@@ -170,16 +173,26 @@ def _timed(trainer: Trainer, folder: Path, step: Step, before: int, rows: int) -
     """Run to the end, as one more than ``before`` of ``rows`` rows; ``time.json`` adds up the seconds of all sittings."""
     spent = folder / "time.json"
     earlier = json.loads(spent.read_text())["seconds"] if spent.exists() else 0.0
-    start = time.monotonic()
+    start, written = time.monotonic(), -math.inf
+
+    def note() -> None:
+        """From the start on and now and then, so that a process that is killed loses little."""
+        nonlocal written
+        if time.monotonic() - written > _NOTE_SECONDS:
+            written = time.monotonic()
+            seconds = round(earlier + written - start, 1)
+            write_text(spent, json.dumps({"seconds": seconds}) + "\n")
 
     def told(done: int, steps: int, loss: float) -> None:
+        note()
         step(before + done / steps, rows, f"{folder.name} ({before + 1} of {rows}), loss {loss:.3f}")
 
+    note()
     try:
         trainer.run(resume=True, progress=told)
     finally:
-        seconds = round(earlier + time.monotonic() - start, 1)
-        write_text(spent, json.dumps({"seconds": seconds}) + "\n")
+        written = -math.inf
+        note()
 
 
 def _done(folder: Path, made: Recipe) -> bool:
@@ -196,10 +209,14 @@ def _done(folder: Path, made: Recipe) -> bool:
 @click.option("--data", "data_path", required=True, help="Image set.")
 @click.option("--pretrained", required=True, type=click.Path(), help="Full-precision weights to begin with.")
 @click.option("--model", default="resnet20", show_default=True)
-@click.option("--epochs", default=6, show_default=True)
-@click.option("--rate", default=0.02, show_default=True)
+@click.option("--epochs", default=6, show_default=True, type=click.IntRange(min=1))
+@click.option("--rate", default=0.02, show_default=True, type=Number(min=0, min_open=True))
 @click.option(
-    "--base-epochs", default=4, show_default=True, help="Full-precision fine-tuning that all rows start from."
+    "--base-epochs",
+    default=4,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Full-precision fine-tuning that all rows start from.",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Use N of the training images, drawn at random.")
 @click.option("--only", help="Rows whose name contains this.")

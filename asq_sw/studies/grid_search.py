@@ -381,7 +381,7 @@ def density_costs(levels: Floats, alphas: Floats, density: str, zero: bool) -> C
     return Costs(between, error(at, np.zeros_like(at), x), bottom)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _paths(between: Any, top: Any, bottom: Any, count: int, keep: int, free: bool) -> Any:  # pragma: no cover
     """The ``keep`` best paths of ``count`` nodes from node 0 (any first node if ``free``) at every scale."""
     nodes, scales = top.shape
@@ -518,7 +518,7 @@ def in_groups(matrices: Iterable[NDArray[Any]], size: int | None) -> Groups:
     return Groups(held, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _exact(
     values: Any, starts: Any, track: Any, first: Any, second: Any, tops: Any
 ) -> Any:  # pragma: no cover
@@ -614,7 +614,7 @@ def decibels(groups: Groups, noise: Floats) -> float:
     return float(10 * np.log10(groups.power.sum() / noise.sum()))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _scan(
     values: Any, starts: Any, levels: Any, sets: Any, scales: int, zero: bool
 ) -> Any:  # pragma: no cover

@@ -15,13 +15,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from asq_sw.errors import InputError, nearest
 from asq_sw.formats import ActivationFormat, WeightFormat
 from hw.machine.dataflows import DATAFLOWS
-from hw.nodes import DEFAULT_NODE
+from hw.nodes import DEFAULT_NODE, NODES
 
 UNIT_DATAFLOWS: Mapping[str, tuple[str, ...]] = {"pe": tuple(DATAFLOWS), "tile": ("ws",)}
 """What an array is made of -> the dataflows that it can do: a tile's weights are held."""
+WIDTHS = range(2, 9)
+"""Bits of a weight or an activation."""
 
 
-def _one_of(names: Mapping[str, Any]) -> AfterValidator:
+def one_of(names: Mapping[str, Any]) -> AfterValidator:
     """A name that must be among a table's, refused in the words of :func:`_sentence`."""
 
     def check(value: str) -> str:
@@ -41,19 +43,26 @@ class MachineSpec(BaseModel):
     arrays : int
         Equal arrays, each with scratchpads of its own, on one DRAM.
     rows, cols : int
-        Processing elements of an array.
+        Rows and columns of processing elements of an array.
     dataflow : str
         Which operand stays in the array: a name of :data:`hw.machine.dataflows.DATAFLOWS`.
-    grid, wbits, frac_bits : weight format (see :class:`asq_sw.formats.WeightFormat`)
+    grid : str
+        Weight grid: a name of :data:`asq_sw.formats.GRIDS`.
+    wbits : int
+        Bits of a weight: one of the grid's widths, within 2 to 8.
+    frac_bits : int, optional
+        F, the fractional bits of the grid's rounded table; by default the grid's own.
     abits : int
-        Bits of an activation, 2 to 8.
+        Bits of an activation, 2 to 8; where it is not given, as many as ``wbits``.
     signed : bool
         Two's complement activations; else unsigned.
     clock_mhz : float
+        Clock of the whole machine, 1e-3 to 1e6.
     ifmap_kib, filter_kib, ofmap_kib : float
-        Capacity of each scratchpad, KiB; half of each holds the data in use, half is being filled or emptied.
+        Capacity of each scratchpad, KiB, a byte to a TiB; half of each holds the data in use, half is being filled
+        or emptied.
     dram_gb_per_s : float
-        DRAM bandwidth, 1e9 bytes a second. The default is one LPDDR4-3200 x32 channel (JESD209-4).
+        DRAM bandwidth, 1e9 bytes a second, 1e-6 to 1e12. The default is one LPDDR4-3200 x32 channel (JESD209-4).
     node : str
         Cell library.
     unit : str
@@ -67,8 +76,10 @@ class MachineSpec(BaseModel):
         Values a cycle through requantization, pooling and adds; 0 for as many as there are.
     ifmap_banks, filter_banks, ofmap_banks : int
         Banks of a scratchpad; 0 for one macro without conflicts.
-    bank_ports, line_words : int
-        Lines a cycle of a bank, and values of a line.
+    bank_ports : int
+        Lines that a bank reads or writes in a cycle.
+    line_words : int
+        Values of a bank's line.
     asq_bits : int
         Width in which ASQ keeps a map until its average is known.
 
@@ -78,27 +89,27 @@ class MachineSpec(BaseModel):
         Naming the field, what it is and what was expected.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     arrays: int = Field(1, ge=1, le=4096)
     rows: int = Field(32, ge=1, le=4096)
     cols: int = Field(32, ge=1, le=4096)
-    dataflow: Annotated[str, _one_of(DATAFLOWS)] = "ws"
+    dataflow: Annotated[str, one_of(DATAFLOWS)] = "ws"
     grid: str = "post"
     wbits: int = 4
     abits: int = Field(4, ge=2, le=8)
     signed: bool = False
     frac_bits: int | None = None
-    clock_mhz: float = Field(500.0, gt=0)
-    ifmap_kib: float = Field(128.0, gt=0)
-    filter_kib: float = Field(128.0, gt=0)
-    ofmap_kib: float = Field(128.0, gt=0)
-    dram_gb_per_s: float = Field(12.8, gt=0)
-    node: str = DEFAULT_NODE
-    unit: Annotated[str, _one_of(UNIT_DATAFLOWS)] = "pe"
+    clock_mhz: float = Field(500.0, ge=1e-3, le=1e6, allow_inf_nan=False)
+    ifmap_kib: float = Field(128.0, ge=1 / 1024, le=2**30, allow_inf_nan=False)
+    filter_kib: float = Field(128.0, ge=1 / 1024, le=2**30, allow_inf_nan=False)
+    ofmap_kib: float = Field(128.0, ge=1 / 1024, le=2**30, allow_inf_nan=False)
+    dram_gb_per_s: float = Field(12.8, ge=1e-6, le=1e12, allow_inf_nan=False)
+    node: Annotated[str, one_of(NODES)] = DEFAULT_NODE
+    unit: Annotated[str, one_of(UNIT_DATAFLOWS)] = "pe"
     hide_load: bool = False
     pe_stages: int = Field(0, ge=0, le=64)
-    vector_lanes: int = Field(32, ge=0)
+    vector_lanes: int = Field(32, ge=0, le=1 << 20)
     ifmap_banks: int = Field(0, ge=0, le=4096)
     filter_banks: int = Field(0, ge=0, le=4096)
     ofmap_banks: int = Field(0, ge=0, le=4096)
@@ -106,12 +117,18 @@ class MachineSpec(BaseModel):
     line_words: int = Field(1, ge=1, le=4096)
     asq_bits: int = Field(16, ge=8, le=32)
 
-    def __init__(self, **values: Any):
+    def __init__(self, /, **values: Any):
+        if values.get("wbits") in WIDTHS:  # another is refused below, by its own name
+            values.setdefault("abits", values["wbits"])
         try:
             super().__init__(**values)
         except ValidationError as error:
             raise InputError(_sentence(error, type(self))) from None
-        WeightFormat(self.grid, self.wbits, self.frac_bits)
+        weight = self.weight
+        if self.frac_bits and not weight.takes_frac_bits:
+            raise InputError(
+                f"frac_bits is {self.frac_bits} for grid {self.grid!r}, expected none: nothing of it is rounded"
+            )
         able = UNIT_DATAFLOWS[self.unit]
         if self.dataflow not in able:
             expected = " or ".join(repr(name) for name in able)
@@ -154,12 +171,7 @@ class MachineSpec(BaseModel):
         InputError
             Naming the file and the field.
         """
-        try:
-            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: is not TOML ({error})") from error
+        values = read_values(path)
         try:
             return cls(**{**values, **changes})
         except InputError as error:
@@ -172,6 +184,22 @@ class MachineSpec(BaseModel):
             text = json.dumps(value)  # a TOML string, number or boolean is written as JSON writes it
             lines.append(f"{name} = {text}")
         return "\n".join(lines) + "\n"
+
+
+def read_values(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The fields that a TOML file of a machine gives, not yet checked.
+
+    Raises
+    ------
+    InputError
+        Naming the file.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:  # syntax, bytes, a number of too many digits, a deep nest
+        raise InputError(f"{path}: is not TOML ({error})") from error
 
 
 @lru_cache(maxsize=4096)

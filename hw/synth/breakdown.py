@@ -7,12 +7,10 @@ the unit as it is synthesized whole; both figures are given.
 
 from __future__ import annotations
 
-import json
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from asq_sw.files import temporary_folder
 from hw.rtl.verilog import to_rtlil
 from hw.rtl.yosys import run_yosys
 from hw.synth.libraries.library import Library
@@ -100,13 +98,13 @@ def breakdown(unit: Unit, library: Library, clock_ns: float | None = None) -> Br
     """Area of a unit by part (two runs of Yosys, not cached; under a second for a processing element)."""
     clock = default_clock_ns(library) if clock_ns is None else clock_ns
     whole = synthesize_unit(unit, library, clock).netlist.area
-    with tempfile.TemporaryDirectory(prefix="asq-parts-") as name:
-        folder = Path(name)
+    with temporary_folder("parts") as folder:
+        name = str(folder)
         flow.write_inputs(folder, to_rtlil(unit.build(), flow.TOP), library, clock)
         start = flow.front(name, "")
         words = start[: start.index("alumacc")]
         run_yosys([*words, "memory_collect", f"write_json {name}/words.json", f"write_rtlil {name}/words.il"])
-        module = json.loads((folder / "words.json").read_text(encoding="utf-8"))["modules"][flow.TOP]
+        module = flow.read_json(folder / "words.json")["modules"][flow.TOP]
         parts = _parts(module)
         labels = {part: f"part_{i}" for i, part in enumerate(sorted(set(parts.values())))}
         lines = []
@@ -131,7 +129,7 @@ def breakdown(unit: Unit, library: Library, clock_ns: float | None = None) -> Br
                 f"tee -q -o {name}/stat.json stat -json -liberty {name}/cells.lib",
             ]
         )
-        stat = json.loads((folder / "stat.json").read_text(encoding="utf-8"))
+        stat = flow.read_json(folder / "stat.json")
     areas = {}
     for part, label in labels.items():
         record = stat["modules"].get(f"\\{flow.TOP}_{label}", {})

@@ -8,20 +8,21 @@ into another pin through a chain of one exclusive-or per register. Needs the opt
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-import tempfile
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from asq_sw.errors import InputError
+from asq_sw.errors import InputError, ToolError
+from asq_sw.extras import missing
+from asq_sw.files import temporary_folder
+from asq_sw.process import run_tool
 from asq_sw.provenance import versions
 from hw.rtl.verilog import to_rtlil
 from hw.rtl.yosys import run_yosys
 from hw.synth.mapping import cache
-from hw.synth.mapping.flow import TOP
+from hw.synth.mapping.flow import TOP, read_json
 from hw.units.unit import Unit
 
 
@@ -128,19 +129,16 @@ def _route(target: _Target, folder: Path, seed: int) -> float:
     """Fmax in MHz of ``harness.json``."""
     code = f"import sys; from {target.package} import run_{target.package.removeprefix('yowasp_')} as run; "
     arguments = ["--json", "harness.json", "--report", "report.json", "--seed", str(seed), "--freq", "100"]
-    done = subprocess.run(
+    done = run_tool(
         [sys.executable, "-c", code + "sys.exit(run(sys.argv[1:]))", *target.route, *arguments]
         + ["--timing-allow-fail"],
         cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
     )
     report = folder / "report.json"
     if done.returncode or not report.exists():
         errors = [line for line in done.stderr.splitlines() if "ERROR" in line] or done.stderr.splitlines()
-        raise RuntimeError(f"nextpnr failed: {' | '.join(errors[-2:])}")
-    clocks = json.loads(report.read_text(encoding="utf-8"))["fmax"]
+        raise ToolError(f"nextpnr failed: {' | '.join(errors[-2:])}")
+    clocks = read_json(report)["fmax"]
     return float(min(clock["achieved"] for clock in clocks.values()))
 
 
@@ -160,7 +158,7 @@ def measure_fpga(unit: Unit, fpga: str, seed: int = 1, multipliers: bool = True)
     ------
     InputError
         For another target, or if the extra is not installed.
-    RuntimeError
+    ToolError
         If Yosys or nextpnr fails, as for a unit that does not fit.
     """
     if fpga not in TARGETS:
@@ -169,14 +167,14 @@ def measure_fpga(unit: Unit, fpga: str, seed: int = 1, multipliers: bool = True)
     if not multipliers and "ecp5" in target.synth:
         target = replace(target, synth=f"{target.synth} -nodsp")
     if find_spec(target.package) is None:
-        raise InputError(f"fpga {fpga} needs the package {target.package}, expected: pip install 'asq[fpga]'")
+        raise missing(f"fpga {fpga}", target.package, "fpga")
     alone, harness = to_rtlil(unit.build(), TOP), to_rtlil(_harness(unit), TOP)
     tools = versions(("amaranth", "pyosys", target.package.replace("_", "-")))
     key = cache.key("fpga", alone, harness, repr(target), str(seed), json.dumps(tools))
     counts = cache.get(key)
     if counts is None:
-        with tempfile.TemporaryDirectory(prefix="asq-fpga-") as name:
-            folder = Path(name)
+        with temporary_folder("fpga") as folder:
+            name = str(folder)
             for part, text in (("alone", alone), ("harness", harness)):
                 (folder / f"{part}.il").write_text(text, encoding="utf-8")
                 run_yosys(
@@ -186,7 +184,7 @@ def measure_fpga(unit: Unit, fpga: str, seed: int = 1, multipliers: bool = True)
                         f"tee -q -o {name}/{part}.stat stat -json",
                     ]
                 )
-            stat = json.loads((folder / "alone.stat").read_text(encoding="utf-8"))
+            stat = read_json(folder / "alone.stat")
             counts = _count(target, stat) | {"fmax_mhz": _route(target, folder, seed)}
         cache.put(key, counts)
     return FpgaCost(

@@ -111,7 +111,7 @@ def synthesize_unit(
     ------
     InputError
         For a clock period that is not positive.
-    RuntimeError
+    ToolError
         If Yosys fails.
     """
     clock = default_clock_ns(library) if clock_ns is None else clock_ns
@@ -191,7 +191,7 @@ def measure(
     ------
     InputError
         For an unknown node, a unit that cannot be built, or operands for a unit that takes none.
-    RuntimeError
+    ToolError
         If Yosys fails.
     """
     cells = libraries.load(library) if isinstance(library, str) else library

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
+from asq_sw.workers import Workers
 from hw.nodes import DEFAULT_NODE
 from hw.synth.libraries.library import Library
 from hw.synth.measure import Measurement, measure
@@ -48,7 +48,7 @@ def measure_all(
             if step:
                 step(number)
         return measured
-    with ProcessPoolExecutor(max_workers=jobs) as pool:
+    with Workers(jobs, "fork") as pool:
         for number, cost in enumerate(pool.map(_one, tasks), start=1):
             measured.append(cost)
             if step:

@@ -92,7 +92,7 @@ class _Tables:
         return np.array(where, dtype=np.int64).reshape(-1, 3), np.concatenate(values or [np.zeros(0)])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _figure(where: NDArray[np.int64], values: NDArray[np.float64], table: int, x: float, y: float) -> float:
     """Bilinear look-up, extrapolating beyond the ends; about 20 ns."""
     start, n, m = where[table, 0], where[table, 1], where[table, 2]
@@ -113,7 +113,7 @@ def _figure(where: NDArray[np.int64], values: NDArray[np.float64], table: int, x
     return low * (1 - u) + high * u
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _propagate(
     where: NDArray[np.int64],
     values: NDArray[np.float64],

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asq_sw.errors import InputError
+from asq_sw.files import read_npz
 from asq_sw.formats import ActivationFormat, WeightFormat
 from asq_sw.provenance import file_hash
 from asq_sw.sqnr import half_normal_activations, sqnr
@@ -119,6 +120,8 @@ def from_files(
         w = w.reshape(len(w), -1).T
     if w.ndim != 2:
         raise InputError(f"{Path(weights).name}: has shape {w.shape}, expected (K, N) or (N, C, R, S)")
+    if w.dtype.kind not in "iuf" or (w.dtype.kind == "f" and not np.isfinite(w).all()):
+        raise InputError(f"{Path(weights).name}: holds {w.dtype}, expected whole codes or finite weights")
     if w.dtype.kind == "f":
         deviation = np.maximum(w.std(axis=0, keepdims=True), np.finfo(np.float64).tiny)
         w = weight.encode(weight.nearest(w / (deviation * sqnr(weight).alpha)))
@@ -139,20 +142,10 @@ def from_files(
 
 
 def _array(path: str | Path) -> NDArray[Any]:
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            if not isinstance(data, np.lib.npyio.NpzFile):
-                raise InputError(f"{Path(path).name}: is not an .npz file")
-            name = "codes" if "codes" in data.files else data.files[0] if data.files else ""
-            if not name:
-                raise InputError(f"{Path(path).name}: holds no array")
-            return np.asarray(data[name])
-    except InputError:
-        raise
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except (OSError, ValueError, AttributeError, EOFError) as error:
-        raise InputError(f"{Path(path).name}: cannot be read as .npz ({error})") from error
+    arrays = read_npz(path, str(path))
+    if not arrays:
+        raise InputError(f"{path}: holds no array")
+    return arrays.get("codes", next(iter(arrays.values())))
 
 
 def after(first: int, cycles: int) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from hw.nodes import NODES
 from reports import elements
-from reports.blocks import Section, Table, pick
+from reports.blocks import Row, Section, Table, pick
 from reports.scope import Request
 
 
@@ -28,31 +28,29 @@ def section(data: Mapping[str, Any]) -> Section:
     """A table."""
     units = [*data["units"], *data["nodes"]]
 
-    def ratio(node: str, key: str) -> float:
-        post, whole = (pick(units, node=node, grid=grid, wbits=4)[0] for grid in ("post", "int"))
-        return float(post[key] / whole[key])
+    def over(row: Row, key: str) -> str:
+        (whole,) = pick(units, node=row["node"], grid="int", wbits=row["wbits"])
+        return "–" if elements.late(whole) else f"{row[key] / whole[key]:.2f}"
 
-    against = "; ".join(
-        f"{node} {ratio(node, 'area_um2'):.2f} of the area and {ratio(node, 'energy_per_mac_fj'):.2f} of the energy"
-        for node in NODES
-        if pick(units, node=node)
-    )
-    table = [
-        [
-            u["node"], elements.name_of(u), elements.fraction_of(u), f"{u['area_um2']:.1f}", f"{u['delay_ns']:.2f}",
-            f"{u['energy_per_mac_fj']:.1f}",
-        ]
-        for u in units
-    ]  # fmt: skip
+    def figures(u: Row) -> list[str]:
+        if elements.late(u):
+            return ["–", elements.delay_of(u), *("–",) * 3]
+        return [
+            f"{u['area_um2']:.1f}", elements.delay_of(u), f"{u['energy_per_mac_fj']:.1f}", over(u, "area_um2"),
+            over(u, "energy_per_mac_fj"),
+        ]  # fmt: skip
+
+    table = [[u["node"], elements.name_of(u), elements.fraction_of(u), *figures(u)] for u in units]
     return Section(
         "Three nodes",
         [
             Table(
                 "Processing elements on every node",
-                ["node", "PE", "F", "area µm²", "delay ns", "fJ/MAC"],
+                ["node", "PE", "F", "area µm²", "delay ns", "fJ/MAC", "area / int", "energy / int"],
                 table,
-                f"A lone POST4 element against int4's: {against}.",
+                "Lone elements; the last columns are over int's element of the same bits and node.",
                 "Measured here as on the first node, each at its own default clock.",
             )
         ],
+        ("units", "nodes"),
     )

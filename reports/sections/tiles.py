@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 from hw.nodes import DEFAULT_NODE, NODES
 from hw.studies import space
 from reports.blocks import Figure, Row, Section, Table
-from reports.figures import STYLE, to_svg
+from reports.figures import STYLE, label_points, panels, to_svg
 from reports.palette import FRONT, GRIDS
 from reports.scope import Request
 from reports.tiles.compare import (
@@ -87,8 +87,9 @@ def _errors(rows: Sequence[Row]) -> str:
     points = error_points(rows)
     nodes = [node for node in nodes_of(rows) if node in NODES] or [DEFAULT_NODE]
     with plt.rc_context(STYLE | {"axes.grid.axis": "both"}):
-        drawing, axes = plt.subplots(1, len(nodes), figsize=(3.6 * len(nodes), 3.4), squeeze=False)
-        for axis, node in zip(axes[0], nodes, strict=True):
+        drawing, axes = panels(len(nodes), width=5.2, height=4.2)
+        drawn = []
+        for axis, node in zip(axes, nodes, strict=True):
             mine = sorted((p for p in points if p["node"] == node), key=lambda p: p["area"])
             whole = next((p["area"] for p in mine if p["format"] == f"{BASELINE}4"), float("inf"))
             near = [p for p in mine if p["area"] <= 2.5 * whole]
@@ -96,17 +97,18 @@ def _errors(rows: Sequence[Row]) -> str:
             axis.plot([p["area"] for p in step], [p["db"] for p in step], color=FRONT, linewidth=1, zorder=1)
             for p in near:
                 axis.scatter(p["area"], p["db"], s=24, color=GRIDS[p["row"]["grid"]].colour, zorder=3)
-                axis.annotate(
-                    format_name(p["row"]),
-                    (p["area"], p["db"]),
-                    fontsize=6,
-                    xytext=(4, -7),
-                    textcoords="offset points",
-                )
             axis.set_title(node)
             axis.set_xlabel("area per MAC, µm²")
-        axes[0][0].set_ylabel("SQNR, Gaussian weights, dB")
-        drawing.tight_layout()
+            drawn.append((axis, near))
+        axes[0].set_ylabel("SQNR, Gaussian weights, dB")
+        for axis, near in drawn:
+            label_points(
+                axis,
+                [(p["area"], p["db"]) for p in near],
+                [format_name(p["row"]) for p in near],
+                size=7,
+                radius=3,
+            )
         return to_svg(drawing, "tiles-error")
 
 
@@ -213,7 +215,7 @@ def _source(rows: Sequence[Row]) -> str:
 
 
 def section(data: Mapping[str, Any]) -> Section:
-    """Three figures and five tables."""
+    """Figures and tables."""
     at_default, trained, several = data["tiles"], data["tiles_trained"], data["tiles_fronts"]
     at_all = distinct(at_default, several)
     groups = {"Gaussian": at_default, "trained": trained}
@@ -255,9 +257,9 @@ def section(data: Mapping[str, Any]) -> Section:
         ),
         Table(
             "Ratios to int at equal accuracy",
-            ["node", "as accurate as", "grid", "smallest", "area / int", "held / int", "streaming / int"],
+            ["node", f"as accurate as, less {EQUAL_DB} dB", "grid", "smallest", "area / int", "held / int", "streaming / int"],
             [[r["node"], r["target"], r["grid"], r["smallest"], *_shown(r)] for r in equal_accuracy_rows(at_all)],
-            f"Each grid at any bits and F with an SQNR of no less than int's less {EQUAL_DB} dB; a grid that is not listed "
+            "Each grid at any bits and F with the SQNR of int, or less by no more than the header says; a grid that is not listed "
             "reaches it at no width measured. Activations have as many bits as weights, so that a grid that needs more "
             "bits also has wider activations.",
             source,
@@ -288,4 +290,6 @@ def section(data: Mapping[str, Any]) -> Section:
             source,
         ),
     ]  # fmt: skip
-    return Section("Tiles: the datapath that shares its tables", blocks)
+    return Section(
+        "Tiles: the datapath that shares its tables", blocks, ("tiles", "tiles_trained", "tiles_fronts")
+    )

@@ -8,9 +8,10 @@ from typing import Any
 import matplotlib.pyplot as plt
 
 from reports.blocks import Figure, Row, Section, Table, pick
-from reports.figures import STYLE, to_svg
+from reports.figures import STYLE, label_points, panels, to_svg
 from reports.palette import ACCENT, FRONT, GRIDS
-from reports.scope import BITS, GRIDS_COMPARED, NETWORKS, Request
+from reports.scope import BITS, GRIDS_COMPARED, Request
+from reports.simulations import meets_clock
 from reports.tiles.pareto import Tiles, smallest, trained_points
 from reports.tiles.rows import HELD
 
@@ -62,20 +63,13 @@ def _by_bits(rows: Sequence[Row], network: str, grid: str, key: str) -> list[tup
     return sorted((r["wbits"], r[key]) for r in pick(rows, network=network, grid=grid) if r[key] is not None)
 
 
-def share_lines(rows: Sequence[Row]) -> str:
+def share_lines(rows: Sequence[Row], networks: Sequence[str]) -> str:
     """Share of MACs against bits, a panel per network."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            1,
-            len(NETWORKS),
-            figsize=(4.75 * len(NETWORKS), 3.2),
-            layout="constrained",
-            squeeze=False,
-            sharey=True,
-        )
+        figure, axes = panels(len(networks), sharey=True)
         accounts = ((f"{account}_share", style, name) for account, _, style, name in ACCOUNTS)
         lines = (("element_share", "o-", "element"), *accounts)
-        for axis, network in zip(axes[0], NETWORKS, strict=True):
+        for axis, network in zip(axes, networks, strict=True):
             for grid in GRIDS_COMPARED:
                 for key, style, name in lines:
                     mine = _by_bits(rows, network, grid, key)
@@ -92,9 +86,9 @@ def share_lines(rows: Sequence[Row]) -> str:
             axis.set_title(network)
             axis.set_xlabel("bits of weights and activations")
             axis.set_xticks(BITS)
-        axes[0][0].set_ylabel("MACs' share of the energy (%)")
-        axes[0][0].set_ylim(bottom=0)
-        handles, labels = axes[0][0].get_legend_handles_labels()
+        axes[0].set_ylabel("MACs' share of the energy (%)")
+        axes[0].set_ylim(bottom=0)
+        handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, fontsize=7, loc="outside right upper")
         return to_svg(figure, "mac-share")
 
@@ -123,13 +117,6 @@ def pareto(accounts: Mapping[str, Sequence[Row]], full: float) -> str:
                     p[key], p["accuracy"], color=GRIDS[p["grid"]].colour, s=34, zorder=3,
                     label=None if p["grid"] in seen else GRIDS[p["grid"]].label,
                 )  # fmt: skip
-                axis.annotate(
-                    f"{p['bits']}",
-                    (p[key], p["accuracy"]),
-                    fontsize=7,
-                    xytext=(4, 4),
-                    textcoords="offset points",
-                )
                 seen.add(p["grid"])
             axis.axhline(full, color=ACCENT, linewidth=0.8)
             axis.set_xlabel(label)
@@ -137,6 +124,11 @@ def pareto(accounts: Mapping[str, Sequence[Row]], full: float) -> str:
             if key == "area":
                 axis.set_ylabel("ResNet-20, test images, %")
         axes[0][0].legend(title="Weight grid", fontsize=7, loc="lower right")
+        for i, points in enumerate(accounts.values()):
+            for j, key in enumerate(("area", "energy")):
+                label_points(
+                    axes[i][j], [(p[key], p["accuracy"]) for p in points], [f"{p['bits']}" for p in points]
+                )
         return to_svg(figure, "pareto")
 
 
@@ -159,58 +151,59 @@ def table_row(r: Row) -> list[Any]:
     return [r["network"], r["grid"], r["wbits"], f"{r['rest_uj']:.1f}", *cells]
 
 
-def _caption(rows: Sequence[Row]) -> str:
-    def words(network: str, grid: str) -> str:
-        ends = []
-        for account, _, _, name in ACCOUNTS:
-            bits = threshold(rows, network, grid, f"{account}_share")
-            ends.append(f"as a {name} {f'from {bits} bits down' if bits else 'at none of these widths'}")
-        return f"{network}, {grid}: {', '.join(ends)}"
-
-    return (
-        f"How much of an image's energy the MACs take, memory unchanged; below {100 * LITTLE:.0f}% (the line) they are "
-        "said not to matter. They take less than that for " + "; ".join(words(n, g) for n in NETWORKS for g in ("int", "post")) + ". "
-        "The fewer the bits, the more it is memory that counts: what remains is moved, not multiplied."
-    )  # fmt: skip
+def threshold_rows(rows: Sequence[Row], networks: Sequence[str]) -> list[list[Any]]:
+    """:func:`threshold` by network and grid, a cell per account; a dash where there is none."""
+    return [
+        [
+            network,
+            grid,
+            *(threshold(rows, network, grid, f"{account}_share") or "–" for account, *_ in ACCOUNTS),
+        ]
+        for network in networks
+        for grid in GRIDS_COMPARED
+    ]
 
 
 def _area_energy_accuracy(
     accounts: Mapping[str, Sequence[Row]], accuracy: Sequence[Row], source: str
 ) -> Figure:
-    front = "; ".join(
-        f"{name}: "
-        + ", ".join(
-            f"{p['grid']} {p['bits']}" for p in sorted(points, key=lambda p: p["area"]) if p["area_front"]
-        )
-        for name, points in accounts.items()
-    )
     return Figure(
         "Area, energy and accuracy",
         pareto(accounts, next(r["test_accuracy"] for r in accuracy if r["quantizer"] == "fp32")),
-        "Each point is a grid at its bits: the smallest tile, and ResNet-20 trained with it (line: full "
-        f"precision); the area counts the correction's adder. No other point is both smaller and more accurate than {front}. "
-        "At 4 bits POST was trained with the table that the tile rounds, at 3 bits not, nor was post-gap; grids without a "
-        "trained network yet are not drawn.",
+        "Each point is a grid at its bits: the smallest tile, and ResNet-20 trained with it (line: full precision); the area counts the "
+        "correction's adder. The grey line joins those that no other beats in both. At 4 bits POST was trained with the table that the tile "
+        "rounds, at 3 bits not, nor was post-gap.",
         f"{source} Accuracy: trained here (python -m asq_sw.studies.accuracies).",
     )
 
 
 def section(data: Mapping[str, Any]) -> Section:
     """A figure and a table of shares; area, energy and accuracy where networks were trained."""
-    node = data["options"]["node"]
+    node, networks = data["options"]["node"], data["networks"]
     tiles = {account: smallest(data["tiles"], node, registers) for account, registers, _, _ in ACCOUNTS}
-    share_rows = shares(data["totals"], tiles)
+    share_rows = shares([t for t in data["totals"] if meets_clock(t)], tiles)
     source = (
         f"Measured here: processing elements and, with weights held, the smallest 16 x 16 tile of each grid and width on "
         f"{node}, without and with weight registers of its own. SRAM, DRAM and leakage as in the section before."
     )
+    caption = (
+        f"How much of an image's energy the MACs take, memory unchanged; below {100 * LITTLE:.0f}% (the line) they are said not to "
+        "matter. The fewer the bits, the more it is memory that counts: what remains is moved, not multiplied."
+    )
     blocks: list[Figure | Table] = [
-        Figure("Where MACs stop to matter", share_lines(share_rows), _caption(share_rows), source),
+        Figure("Where MACs stop to matter", share_lines(share_rows, networks), caption, source),
         Table(
             "MACs against memory by width",
             HEADER,
             [table_row(r) for r in share_rows],
-            "Energy of one image.",
+            "Energy of one image; what misses the clock is left out.",
+            source,
+        ),
+        Table(
+            "From how many bits down MACs do not matter",
+            ["network", "grid", *(name for _, _, _, name in ACCOUNTS)],
+            threshold_rows(share_rows, networks),
+            "The most bits from which on down MACs take less than the line; a dash where they never do.",
             source,
         ),
     ]
@@ -221,4 +214,4 @@ def section(data: Mapping[str, Any]) -> Section:
     }
     if accounts:
         blocks.append(_area_energy_accuracy(accounts, data["accuracy"], source))
-    return Section("Bit by bit: where MACs stop to matter", blocks)
+    return Section("Bit by bit: where MACs stop to matter", blocks, ("totals", "tiles", "accuracy"))

@@ -75,7 +75,7 @@ def _before(at, skew, steps, width):
     return max(0, min(at, steps)) * width
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _line_of(entry, skew, steps, width):
     """Line, from the grid's first on, in which its ``entry``-th entry (from 0) is asked for."""
     low, high = 0, steps + (width if skew else 1) - 1
@@ -88,7 +88,7 @@ def _line_of(entry, skew, steps, width):
     return low
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _filter_epochs(s, half, epochs):
     """Epochs of the weights. They come in blocks of ``size`` different addresses, each gone through ``times``."""
     down, across, per_fold = folds(s)
@@ -151,7 +151,7 @@ def _run(bits, tags, epoch, address, length, insert):
     return new
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _runs(s, first, last):
     """Products ``first`` to ``last`` (exclusive) as runs of contiguous addresses, one per filter row: int64 (n, 4).
 
@@ -221,7 +221,7 @@ def _ask(s, grid, line, low, high, e, number):
     return ended
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _ifmap_epochs(s, half, state):
     """Epochs of the input map."""
     down, across, per_fold = folds(s)
@@ -269,7 +269,7 @@ def _ifmap_epochs(s, half, state):
             step = stop
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _one_by_one(s, grid, step, first_line, e):
     """Visit a fold's requests line by line from ``step`` on, until an epoch ended and the next end is far.
 
@@ -293,13 +293,13 @@ def _one_by_one(s, grid, step, first_line, e):
     return steps
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _first_line(operand, s):
     """Number of the first line that asks for something: the first entry of the first window is always there."""
     return stream(operand, s, 0, 0)[0]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _last_line(operand, s):
     """Number of the last line that asks for an address that there is."""
     down, across, per_fold = folds(s)
@@ -315,7 +315,7 @@ def _last_line(operand, s):
     return 0
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _writes(s, writer, partial, asked, stalled, figures):
     """The write buffer. ``stalled[i]`` becomes the stalls before line ``asked[i]`` (ascending)."""
     down, across, per_fold = folds(s)
@@ -368,13 +368,13 @@ def _writes(s, writer, partial, asked, stalled, figures):
     figures[0], figures[1] = figures[-1], stalls
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _fold_words(s, fold, down):
     grid = stream(OFMAP, s, fold % down, fold // down)
     return grid[2] * grid[3]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _line_of_write(s, word, fold, before_fold):
     """(line of the ``word``-th write, its fold, words before that fold), from a fold on that is not after it."""
     down, _, per_fold = folds(s)
@@ -387,7 +387,7 @@ def _line_of_write(s, word, fold, before_fold):
     return fold * per_fold + start + _line_of(word - before_fold - 1, skew, steps, width), fold, before_fold
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _words_before(s, line, fold, before_fold):
     """Words written before a line, from a fold on that is not after it."""
     down, across, per_fold = folds(s)
@@ -398,7 +398,7 @@ def _words_before(s, line, fold, before_fold):
     return before_fold + _before(line - fold * per_fold - start, skew, steps, width)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _read_figures(state, epochs, first, end, bandwidth):
     """DRAM start, stop and reads of a read buffer: its first request's cycle and that of its last epoch's end."""
     if epochs[ENDED] > 0:
@@ -410,7 +410,7 @@ def _read_figures(state, epochs, first, end, bandwidth):
     return state[engine.DRAM_FROM], state[engine.DRAM_TO], state[engine.READS]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _figures(s, sizes, bandwidths):
     figures = np.full(len(engine.FIELDS) + 1, engine.NEVER, np.int64)
     down, _, _ = folds(s)

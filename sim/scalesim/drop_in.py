@@ -26,6 +26,7 @@ from asq_sw.provenance import provenance
 from asq_sw.terminal import render
 from hw.machine.dataflows import dataflow
 from sim import closed_form
+from sim.limits import check_counts, check_memory
 from sim.scalesim import calc as scalesim_calc
 from sim.scalesim import replay as scalesim_replay
 from sim.scalesim import streams as scalesim_streams
@@ -223,7 +224,8 @@ def simulate(
     Raises
     ------
     InputError
-        For bad files, and for a folder that cannot be written (before anything is computed).
+        For bad files, for a folder that cannot be written, and for sizes whose figures leave 64 bits or whose folds and
+        addresses take more memory than :data:`sim.limits.MOST_BYTES` (before anything is computed).
     """
     machine = config if isinstance(config, ScaleSimConfig) else read_config(config)
     workload = from_topology(os.fspath(topology))
@@ -232,6 +234,9 @@ def simulate(
     folder = None if csv_dir is None else writable_folder(csv_dir)
     replayed = folder is not None if memory is None else memory or folder is not None
     flow = dataflow(machine.dataflow)
+    check_counts(workload.layers)
+    for layer in workload.layers:
+        _check_size(layer, machine, replayed)
     # Words of a byte, and scratchpads and DRAM without limits: what they cost is replayed.
     array = closed_form.MachineShape(
         machine.rows,
@@ -278,6 +283,19 @@ def simulate(
                     _shape(layer, machine), *_buffers(machine), offsets, folder / f"layer{i}"
                 )
     return result
+
+
+def _check_size(layer: Layer, machine: ScaleSimConfig, replayed: bool) -> None:
+    """Refuse a layer whose folds, and whose pixels and addresses where they are replayed, take too much memory."""
+    down, across = dataflow(machine.dataflow).folds(layer.m, layer.n, layer.k, machine.rows, machine.cols)
+    needed = 4 * 8 * down * across
+    if (
+        replayed
+    ):  # where each pixel and each product begins; of each address an index in USER mode, else a few bits
+        addresses = layer.ifmap_elements + layer.filter_elements
+        of_addresses = 24 * addresses if machine.user_bandwidth else addresses // 4
+        needed = max(needed, of_addresses + 24 * (layer.m + layer.k))
+    check_memory(f"layer {layer.name} ({down:,} x {across:,} folds) in SCALE-Sim's conventions", needed)
 
 
 def _shape(layer: Layer, machine: ScaleSimConfig) -> scalesim_streams.Shape:

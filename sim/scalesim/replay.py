@@ -49,7 +49,7 @@ SETS, HALF = 100, 50
 WORDS, SET, PARTIAL, OPEN, PRIMED, FETCH_FROM, FETCH_TO, FIRST, READS, DRAM_FROM, DRAM_TO = range(11)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def estimator(total_words):
     """State of a read buffer in CALC mode."""
     state = np.zeros(11, np.int64)
@@ -85,7 +85,7 @@ def _estimate(state, newest, address, cycle, bandwidth):
     return True, True
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def prime(state, last, words, bandwidth):
     """The first prefetch ends one DRAM latency before the first request."""
     state[PRIMED] = 1
@@ -94,7 +94,7 @@ def prime(state, last, words, bandwidth):
     state[DRAM_FROM] = state[FETCH_FROM] + 1
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def complete(state, bandwidth):
     """Prefetch what is left; a set that is not full takes the time of a full one if nothing was prefetched."""
     if state[PRIMED] == 0:
@@ -108,7 +108,7 @@ def complete(state, bandwidth):
 LINES, ACTIVE, AHEAD, START, END, LAST, WORDS_A_CYCLE, BUFFER_LINES, USER_READS, USER_FROM = range(10)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _prefetcher(total_words, bandwidth, words, addresses):
     """``words`` of the prefetch matrix, of which ``addresses`` are not empty."""
     state = np.zeros(10, np.int64)
@@ -142,7 +142,7 @@ def _hit(state, pointer, sets, address):
     return False
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _fetch(state, pointer, sets, address, cycle, offset):
     """Prefetch until the address is there; returns the line's offset. SCALE-Sim adds a positive wait twice, and
     a prefetch that comes early takes its lead off the line's hit latency."""
@@ -158,7 +158,7 @@ def _fetch(state, pointer, sets, address, cycle, offset):
     return offset
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def fetch_order(operand, s):
     """(lines, lanes, diagonal) of the matrix of prefetches in USER mode.
 
@@ -190,7 +190,7 @@ def fetch_address(operand, s, line, lane, width):
     return filters * s.k + product if product < s.k and filters < s.n else -1
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _fetch_sets(operand, s, size, words):
     """Prefetch order in USER mode by address: (pointer, sets, words of the matrix, addresses in it).
 
@@ -236,7 +236,7 @@ def _fetch_sets(operand, s, size, words):
 FREE, TOTAL, DRAIN, LINE, FILLED, DRAINED, BUSY, WRITES, WRITE_FROM, WRITE_TO, WIDTH, WRITTEN, HEAD, TAIL = range(14)  # fmt: skip
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def writer(total_words, bandwidth):
     """State of the write buffer."""
     state = np.zeros(14, np.int64)
@@ -247,7 +247,7 @@ def writer(total_words, bandwidth):
     return state
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def partial_lines(total_words, bandwidth, writes):
     """Room for every line that a drain can close early: one to a drain, and a drain takes this many words."""
     half = total_words - (total_words + 1) // 2
@@ -255,7 +255,7 @@ def partial_lines(total_words, bandwidth, writes):
     return np.zeros((writes // drained + 2, 2), np.int64)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def drain(state, partial, cycle):
     """Write half a buffer of lines to DRAM, one a cycle. Empty places count as data but in the last line."""
     if state[LINE] > 0:
@@ -306,7 +306,7 @@ class Emitted(NamedTuple):
     counts: Any
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def emitted(lines, words):
     """Room for ``lines`` lines of up to ``words`` words; with no lines, nothing is emitted."""
     room = lines * words + (2 if lines else 0)
@@ -319,7 +319,7 @@ def emitted(lines, words):
     )
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _note(state, cycle, drained, out):
     i = out.counts[4]
     out.drains[i, 0], out.drains[i, 1], out.drains[i, 2] = cycle, state[DRAINED] - drained, state[WRITTEN]
@@ -372,7 +372,7 @@ class Buffers(NamedTuple):
     figures: Any
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def start(s, sizes, user, bandwidths):
     """State before the first line; ``sizes`` and ``bandwidths`` (words, words a cycle) of ifmap, filter, ofmap."""
     down, _, _ = folds(s)
@@ -396,7 +396,7 @@ def start(s, sizes, user, bandwidths):
     )  # fmt: skip
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def advance(s, b, first, last, out):
     """Run lines ``first`` to ``last`` (exclusive) of a layer through the buffers; fills ``out`` if it has room."""
     down, _, per_fold = folds(s)
@@ -484,7 +484,7 @@ def advance(s, b, first, last, out):
         figures[-1] = served
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def flush(b, out):
     """Write to DRAM what is left in the write buffer, half a buffer at a time; fills ``out.drains`` if it has room.
 
@@ -506,7 +506,7 @@ def flush(b, out):
     return False
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def finish(b):
     """Fill in the DRAM's part of ``b.figures``, after the last line and :func:`flush`."""
     figures = b.figures

@@ -59,7 +59,7 @@ class Shape(NamedTuple):
     products: Any
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def windows(m, k, width, channels, filter_w, stride_h, stride_w, out_w):
     """:class:`Shape`'s ``pixels`` and ``products``."""
     pixels, products = np.empty((m, 3), np.int64), np.empty((k, 3), np.int64)
@@ -74,7 +74,7 @@ def windows(m, k, width, channels, filter_w, stride_h, stride_w, out_w):
     return pixels, products
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def folds(s):
     """(folds down, folds across, lines of a fold); a fold's number is down + across * (folds down)."""
     return (s.down + s.rows - 1) // s.rows, (s.across + s.cols - 1) // s.cols, s.per_fold
@@ -86,7 +86,7 @@ def ifmap_size(s):
     return s.height * s.width * s.channels
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def lanes(operand, s):
     """Words that an operand's port can carry in a cycle: columns of its trace."""
     if operand == OFMAP or (operand == IFMAP) == (s.dataflow == IS):
@@ -94,7 +94,7 @@ def lanes(operand, s):
     return s.rows
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def stream(operand, s, down, across):
     """(start, skew, steps, lanes, i0, it, ir, j0, jt, jr) of an operand in the fold (down, across)."""
     top, side = down * s.rows, across * s.cols
@@ -154,7 +154,7 @@ def address(operand, s, i, j):
     return i * s.n + j
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def demand(operand, s, first, offset, out):
     """Fill ``out`` (lines, lanes) with the addresses that are asked for from line ``first`` on, -1 for none."""
     out[:] = -1

@@ -25,7 +25,7 @@ NAMES = ("IFMAP", "FILTER", "OFMAP")
 BLOCK_WORDS = 1 << 18  # of a block of lines
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _put(text, at, value):
     """Decimal digits of ``value`` from ``text[at]`` on; returns the place after them."""
     if value < 0:
@@ -42,7 +42,7 @@ def _put(text, at, value):
     return at + size
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _format(cycles, table, decimal, text):
     """Lines of a cycle and a row of the table, with ``.0`` after each number if ``decimal``; returns their bytes."""
     at = 0
@@ -258,7 +258,7 @@ class _Lines:
             yield np.arange(first, first + count), table
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _fetch_lines(operand, s, first, offset, table):
     """Fill ``table`` with lines of the prefetch order from line ``first`` on, -1 for none."""
     lines, width, diagonal = engine.fetch_order(operand, s)

@@ -32,13 +32,18 @@ FAKERAM = "fakeram45_2048x39, LEF size (OpenROAD's nangate45 platform)"
 
 @dataclass(frozen=True)
 class Check:
-    """A published figure that the model was not made from, and the model's: ``published`` lowest and highest."""
+    """A published figure that the model was not made from, and the model's: ``published`` lowest and highest.
+
+    ``part`` and ``of``: ``sram`` and a node, or ``dram`` and a kind, where it is an energy; empty where it is an area.
+    """
 
     what: str
     unit: str
     model: float
     published: tuple[float, float]
     source: str
+    part: str = ""
+    of: str = ""
 
     @property
     def off(self) -> float:
@@ -56,11 +61,11 @@ def checks() -> list[Check]:
     return [
         Check(
             "512 B at 45 nm and 0.9 V, read to write", "pJ/bit", sram_pj_per_bit(0.5, volts=0.9),
-            (0.03316, 0.07308), CACTI,
+            (0.03316, 0.07308), CACTI, "sram", "nangate45",
         ),
         Check(
             "128 B at 45 nm and 0.9 V, read to write", "pJ/bit", sram_pj_per_bit(0.125, volts=0.9),
-            (0.02137, 0.02891), CACTI,
+            (0.02137, 0.02891), CACTI, "sram", "nangate45",
         ),
         Check("512 B at 45 nm", "um2", sram_um2(0.5), one(7603.0), CACTI),
         Check("9.75 KiB at 45 nm", "um2", sram_um2(2048 * 39 / 8192), one(206.91 * 219.8), FAKERAM),
@@ -71,24 +76,42 @@ def checks() -> list[Check]:
         ),
         Check(
             "4 KiB at 130 nm, a read", "pJ/bit", sram_pj_per_bit(4, "sky130hd"), one((8.66547 + 0.704826) / 32),
-            SRAM22_ENERGY,
+            SRAM22_ENERGY, "sram", "sky130hd",
         ),
         Check(
             "2 KiB, two ports, 130 nm", "pJ/bit", sram_pj_per_bit(2, "sky130hd", 2),
             ((2.707046 + 2.420102) / 32, (2.707046 + 2.420102) / 2 * 5.156 / 32), OPENRAM_ENERGY,
+            "sram", "sky130hd",
         ),
         Check("9.75 KiB at 7 nm", "um2", sram_um2(2048 * 39 / 8192, "asap7"), one(20.33 * 166.6), f"fakeram7_2048x39, {FAKERAM7}"),
         Check("1 KiB at 7 nm", "um2", sram_um2(1, "asap7"), one(8.36 * 42.0), f"fakeram7_256x32, {FAKERAM7}"),
-        Check("DDR4", "pJ/bit", dram_pj_per_bit("ddr4-2400"), (1300 / 64, 2600 / 64), HOROWITZ),
+        Check("DDR4", "pJ/bit", dram_pj_per_bit("ddr4-2400"), (1300 / 64, 2600 / 64), HOROWITZ, "dram", "ddr4-2400"),
         Check(
             "LPDDR4", "pJ/bit", dram_pj_per_bit("lpddr4-3200"), (3.7, 40.0),
             "ISSCC 2012, ieeexplore 6176871 (LPDDR3, 3.7 in the interface alone); Malladi et al., ISCA 2012 (LPDDR2, 40 in all)",
+            "dram", "lpddr4-3200",
         ),
         Check(
             "HBM2", "pJ/bit", dram_pj_per_bit("hbm2"), (3.92, 7.0),
             "O'Connor et al., MICRO 2017 (3.92 in the device); Yan et al., HPCA 2020 (HyGCN: 7 in all)",
+            "dram", "hbm2",
         ),
     ]  # fmt: skip
+
+
+def published_range(part: str, of: str) -> tuple[float, float]:
+    """Lowest and highest published energy over the model's, 1 among them.
+
+    ``part`` and ``of`` as in :class:`Check`; where nothing is published of a node, the widest range of the others, and the
+    plain bandwidth model is LPDDR4's (:data:`sim.cost.memory.DRAM`).
+    """
+    kind = "lpddr4-3200" if of == "bandwidth" else of
+    of_part = [check for check in checks() if check.part == part]
+    points = [check for check in of_part if check.of == kind] or of_part
+    return (
+        min(1.0, *(check.published[0] / check.model for check in points)),
+        max(1.0, *(check.published[1] / check.model for check in points)),
+    )
 
 
 def page() -> str:

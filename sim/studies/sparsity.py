@@ -30,6 +30,7 @@ from asq_sw.files import write_text
 from asq_sw.provenance import provenance
 from asq_sw.terminal import render
 from asq_sw.window import Window
+from sim.workload import Workload
 
 
 @dataclass(frozen=True)
@@ -189,28 +190,49 @@ def network_zeros(network: Any, images: NDArray[np.uint8], rows: int, cols: int)
     return found
 
 
-def read_shares(path: str | os.PathLike[str]) -> dict[str, float]:
+def read_shares(path: str | os.PathLike[str], workload: Workload) -> dict[str, float]:
     """Layer -> share of its products with a zero activation, from what ``-o`` wrote.
+
+    ``workload``: the network, of one image, that they are for.
 
     Raises
     ------
     InputError
-        For a file that is not such a JSON.
+        For a file that is not such a JSON, and for zeros that were not counted on this network at this input size: a
+        layer that it does not have, or products that are not as many images' of the layer as of the others.
     """
     try:
-        layers = json.loads(Path(path).read_text(encoding="utf-8"))["layers"]
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        layers = record["layers"]
         shares = {
             str(name): float(one["zero_activation"]) / float(one["macs"]) for name, one in layers.items()
         }
+        macs = {str(name): int(one["macs"]) for name, one in layers.items()}
+        images = int(record["images"]) if "images" in record else None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise InputError(
             f"{path}: is not a JSON of zeros ({error!r}), expected what python -m sim.studies.sparsity -o wrote"
         ) from error
     for name, share in shares.items():
         if not 0 <= share <= 1:
             raise InputError(f"{path}: layer {name} has a share of {share:g} zeros, expected 0 to 1")
+    expected = {layer.name: layer.macs for layer in workload.mac_layers}
+    for name, products in macs.items():
+        if name not in expected:
+            raise InputError(
+                f"{path}: layer {name} is not one of {workload.name}'s with products, expected its zeros"
+            )
+        if images is None and products % expected[name] == 0:  # a file of before, without their number
+            images = products // expected[name]
+        if products <= 0 or products != (images or 0) * expected[name]:
+            raise InputError(
+                f"{path}: layer {name} has {products:,} products, expected a whole number of images of "
+                f"{expected[name]:,}"
+                + (f" ({images} images)" if images else "")
+                + f": zeros of {workload.name} at another input size"
+            )
     return shares
 
 
@@ -243,7 +265,9 @@ def main(model: Path, data: str, images: int, rows: int, cols: int, output: str 
     part = load(data).test.some(images)
     found = network_zeros(IntegerNetwork.load(model), part.images, rows, cols)
     if output is not None:
-        record = {"layers": {name: asdict(z) for name, z in found.items()}, "rows": rows, "cols": cols}
+        record = {
+            "layers": {name: asdict(z) for name, z in found.items()}, "images": len(part.images), "rows": rows, "cols": cols,
+        }  # fmt: skip
         files = [str(model), *([data] if Path(data).exists() else [])]
         write_text(output, json.dumps(record | {"provenance": provenance(files)}, indent=1) + "\n")
     table = Table(title="Shares of zeros, %", title_justify="left", box=None, pad_edge=False)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hw.machine.dataflows import dataflow
 from sim.accelerator import Accelerator
 from sim.cost.asq import AsqCost, Products, asq_cost
+from sim.limits import check_memory
 from sim.tiles import banks, dram, pipeline
 from sim.workload import Layer, Workload
 
@@ -198,12 +199,15 @@ def run(
     Raises
     ------
     InputError
-        For an unknown DRAM preset.
+        For a layer of so many tiles that they take more memory than :data:`sim.limits.MOST_BYTES`.
     """
     rows, parts = _layer_rows(workload.layers, machine, psum_bits)
     row = machine_row(machine)
     rates = _banked(workload.layers, machine, rows)
     most = max((int(pipeline.layer_tiles(r, row)[0]) for r in rows if r[0] == pipeline.KIND_MAC), default=1)
+    check_memory(
+        f"fidelity 2 of {workload.name}, {most:,} tiles in a layer,", 8 * pipeline.TILE_COLUMNS * most
+    )
     tiles = np.empty((most, pipeline.TILE_COLUMNS))
     results = np.empty((len(rows), pipeline.RESULT_COLUMNS))
     events = pipeline.run(

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from hw.machine.dataflows import Dataflow, dataflow
 from sim.accelerator import Accelerator
+from sim.limits import check_memory
 from sim.workload import Layer
 
 FILTER, SUMS, ADDED_SUMS, FIRST_IFMAP = range(4)
@@ -58,7 +59,7 @@ class Pad(NamedTuple):
     line_words: Any
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _shared(lines, count, seen, stamp, per_bank, ports):
     """Cycles that ``lines[:count]`` take. ``seen`` (all lines) and ``per_bank`` are scratch; ``stamp`` is new."""
     per_bank[:] = 0
@@ -73,7 +74,7 @@ def _shared(lines, count, seen, stamp, per_bank, ports):
     return (worst + ports - 1) // ports
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _ifmap(windows, pad, asked, at_once, rows, cycles):
     """Average cycles by fold, into ``cycles``; about 2 ns a word.
 
@@ -139,10 +140,18 @@ def rates(layer: Layer, machine: Accelerator) -> NDArray[np.float64]:
 
     The ifmap's folds are of the products (ws, is) or of the pixels of one image (os). A scratchpad without banks
     takes one cycle.
+
+    Raises
+    ------
+    InputError
+        For a layer so large that counting takes more memory than :data:`sim.limits.MOST_BYTES`.
     """
     rows, cols, flow = machine.rows, machine.cols, dataflow(machine.dataflow)
     pixels = layer.out_h * layer.out_w
     folds = -(-(layer.k if flow.down == "k" else pixels) // rows)
+    # The longest of: a line seen or not, each read of filters, each of sums.
+    longest = max(layer.in_h * layer.in_w * layer.in_c, layer.k * layer.n, pixels * layer.n)
+    check_memory(f"counting the banks' conflicts of layer {layer.name}", 4 * 8 * longest)
     figures = np.ones(FIRST_IFMAP + folds)
     ports, words = machine.bank_ports, machine.line_words
     # With pixels along the columns, filters lie along the rows, and a row of sums is of pixels.

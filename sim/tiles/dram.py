@@ -127,7 +127,7 @@ def channel(machine: Accelerator) -> Channel:
     )
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def transfer(timing, state, start, size):
     """End (cycles) of a transfer of ``size`` bytes asked for at ``start``; moves ``state`` on. About 5 ns a page.
 

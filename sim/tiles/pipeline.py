@@ -117,7 +117,7 @@ def machine_of(row):
     )
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def layer_tiles(row, machine_row):
     """(tiles, length of a part, spilled) of a MAC layer; the parts are the closed form's."""
     layer, machine = layer_of(row), machine_of(machine_row)
@@ -152,7 +152,7 @@ def _rate(layer, rates, which):
     return 1.0 if layer.rates < 0 else rates[layer.rates + which]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _fill_os(layer, machine, rates, tiles):
     """Tiles of an output-stationary layer."""
     rows, cols = machine.rows, machine.cols
@@ -186,7 +186,7 @@ def _fill_os(layer, machine, rates, tiles):
     return i
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _fill_tiles(row, machine_row, rates, tiles):
     """Fill ``tiles`` with a MAC layer's tiles in the order in which they run; returns how many."""
     layer, machine = layer_of(row), machine_of(machine_row)
@@ -256,7 +256,7 @@ def _slow(words, available):
     return 1 if available == 0 else (words + available - 1) // available
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def run(layers, machine_row, channel, rates, tiles, results, trace):
     """All layers, one after another.
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from asq_sw.files import replacing
 from sim.accelerator import Accelerator
+from sim.limits import check_memory
 from sim.tiles import approximate, pipeline
 from sim.tiles.approximate import TileFigures
 from sim.workload import Workload
@@ -41,11 +42,15 @@ def traced(
     Raises
     ------
     InputError
-        If the file cannot be written.
+        If the file cannot be written, or the events take more memory than :data:`sim.limits.MOST_BYTES`.
     """
     figures, _ = approximate.run(workload, machine, psum_bits)
     # A tile has at most six events (read, array, spill, requantize, write, and its stay in a scratchpad).
-    trace = np.empty((6 * sum(f.tiles + 1 for f in figures), pipeline.TRACE_COLUMNS))
+    events = 6 * sum(f.tiles + 1 for f in figures)
+    check_memory(
+        f"a timeline of {workload.name}, up to {events:,} events,", 8 * pipeline.TRACE_COLUMNS * events
+    )
+    trace = np.empty((events, pipeline.TRACE_COLUMNS))
     figures, events = approximate.run(workload, machine, psum_bits, trace)
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write('{"displayTimeUnit":"ns","traceEvents":[\n')

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,7 @@ def test_full_disk_leaves_the_last_checkpoint(tmp_path: Path, monkeypatch: pytes
         write(file, array, **options)
 
     monkeypatch.setattr(np.lib.format, "write_array", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(InputError, match=r"checkpoint.npz: cannot be written .No space left"):
         trainer.save()
     assert (tmp_path / "run" / CHECKPOINT).read_bytes() == before
     assert sorted(os.listdir(tmp_path / "run")) == [CHECKPOINT, "config.json", METRICS]
@@ -128,11 +129,24 @@ def test_every_method_learns(method: str) -> None:
     assert last["test_accuracy"] > (30 if bits == 1 else 60)
 
 
-@pytest.mark.filterwarnings("ignore:overflow")
-def test_a_diverging_run_says_so() -> None:
-    trainer = Trainer(Recipe(**SMALL | {"rate": 1e30}), load("digits"))
-    with pytest.raises(InputError, match="finite"):
+@pytest.mark.parametrize("method", ["fp32", "asq-post", "lsq", "qil", "daq", "pact", "dorefa"])
+@pytest.mark.filterwarnings("error")
+def test_a_diverging_run_says_so(method: str) -> None:
+    bits = 1 if method == "daq" else 3
+    trainer = Trainer(
+        Recipe(**SMALL | {"rate": 1e30, "quantizer": method, "wbits": bits, "abits": bits}), load("digits")
+    )
+    with pytest.raises(InputError, match=r"the loss is not finite at step \d+: lower --rate"):
         trainer.run()
+
+
+def test_metrics_of_a_process_killed_behind_its_checkpoint(tmp_path: Path) -> None:
+    recipe, data = Recipe(**SMALL), load("digits")
+    Trainer(recipe, data, folder=tmp_path).run()
+    written = (tmp_path / METRICS).read_text()
+    (tmp_path / METRICS).write_text("".join(written.splitlines(keepends=True)[:-1]))  # the epoch before's
+    Trainer(recipe, data, folder=tmp_path).run(resume=True)
+    assert (tmp_path / METRICS).read_text() == written
 
 
 # -- the command -------------------------------------------------------------------------------------------------
@@ -188,6 +202,10 @@ def test_train_eval_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ("train small_cnn --data digits --wbits 9 -o run", "wbits"),
         ("train small_cnn --data digits --layer nowhere:wbits=3 -o run", "nowhere"),
         ("train resnet20 --data digits --pretrained nowhere.npz -o run", "nowhere.npz: no such file"),
+        ("train small_cnn --data digits --rate nan -o run", "'nan' is not a finite number"),
+        ("train small_cnn --data digits --rate inf -o run", "'inf' is not a finite number"),
+        ("train small_cnn --data digits --temperature -inf -o run", "-inf"),
+        ("train small_cnn --data digits --teacher nan -o run", "'nan' is not a finite number"),
         ("eval nowhere --data digits", "nowhere: no such file or folder"),
         ("export nowhere -o x.npz", "config.json: cannot be read"),
     ],
@@ -207,6 +225,84 @@ def test_bad_input_is_one_line_and_status_2(
     assert message in error
     assert error.count("\n") == 1
     assert os.listdir(tmp_path) == []
+
+
+def _set(path: Path, count: int, label: int = 1, classes: type = np.int64, size: int = 8) -> str:
+    images = np.zeros((count, size, size, 1), np.uint8)
+    labels = np.full(count, label, classes)
+    np.savez(path, train_images=images, train_labels=labels, test_images=images, test_labels=labels)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("label", "kind"), [(1 << 16, np.int64), (-1, np.int64), (2**62, np.int64), (2**63, np.uint64), (-(2**63), np.int64)]
+)  # fmt: skip
+def test_a_label_far_out_of_range(label: int, kind: type, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=rf"set.npz: train has the label {label}, expected 0 to 65535"):
+        load(_set(tmp_path / "set.npz", 3, label, kind))
+
+
+def test_sets_without_images(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"set.npz: holds no images"):
+        load(_set(tmp_path / "set.npz", 0))
+    with pytest.raises(InputError, match=r"set.npz: holds no images"):
+        load(_set(tmp_path / "set.npz", 3, size=0))
+    none = Part(np.zeros((0, 8, 8, 1), np.uint8), np.zeros(0, np.int64))
+    with pytest.raises(InputError, match="no training images"):
+        Trainer(Recipe(**SMALL), Dataset(none, load("digits").test))
+    np.savez(
+        tmp_path / "two.npz",
+        train_images=np.zeros((2, 8, 8), np.uint8), train_labels=[0, 1],
+        test_images=np.zeros((2, 9, 8), np.uint8), test_labels=[0, 1],
+    )  # fmt: skip
+    with pytest.raises(InputError, match=r"training images are \(8, 8, 1\).*expected one size"):
+        load(tmp_path / "two.npz")
+
+
+@pytest.mark.parametrize("integer", [False, True])
+def test_eval_of_labels_that_the_network_lacks(
+    integer: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Trainer(Recipe(**SMALL | {"epochs": 0}), load("digits"), folder=tmp_path / "run").run()
+    with pytest.raises(SystemExit) as stopped:
+        main(
+            ["eval", str(tmp_path / "run"), "--data", _set(tmp_path / "set.npz", 3, 10)]
+            + ["--integer"] * integer
+        )
+    printed = capsys.readouterr().err
+    assert (stopped.value.code, printed.count("\n")) == (2, 1)
+    assert "10" in printed
+    assert "9" in printed
+
+
+def test_a_batch_beyond_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asq_sw.train.memory_bytes", lambda: 10_000_000)
+    data = load("digits")
+    with pytest.raises(
+        InputError, match=r"batch: maps of 1000 images .* expected at most (\d+) images .--batch."
+    ):
+        Trainer(Recipe(**SMALL | {"batch": 1000}), data)
+    Trainer(Recipe(**SMALL | {"batch": 10}), data)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".onnx"])
+def test_random_bytes(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"noise{suffix}"
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "whole.npz", a=np.arange(100.0), b=np.arange(9))
+    whole = (tmp_path / "whole.npz").read_bytes()
+    for number in range(300):
+        noise = rng.bytes(int(rng.integers(0, 400)))
+        at = int(rng.integers(0, len(whole)))
+        starts = (b"", b"PK\x03\x04", b"\x93NUMPY\x01\x00", whole[:at])
+        path.write_bytes(starts[number % 4] + noise + (whole[at + len(noise) :] if number % 4 == 3 else b""))
+        readers = (read_weights, load) if suffix == ".npz" else (read_weights,)
+        for reader in readers:
+            with suppress(InputError):
+                reader(path)
+        if number % 4 < 3:
+            with pytest.raises(InputError, match="noise"):
+                read_weights(path)
 
 
 def test_layers_of_their_own_widths() -> None:

@@ -26,12 +26,12 @@ from rtl_runs import amaranth_mismatches, multiplier_run
 
 from asq_sw.data import load
 from asq_sw.graph.models import build
-from asq_sw.integer.network import export
+from asq_sw.integer.export import export
 from asq_sw.quantizers.methods import choices, quantizers
 from asq_sw.sqnr import sqnr
 from asq_sw.train import Recipe, Trainer, evaluate
+from hw.units.spec import VARIANTS, UnitSpec
 from hw.units.tile import TileSpec
-from hw.units.unit import UnitSpec, variants
 from hw.units.variants import names
 from sim.accelerator import Accelerator
 from sim.exact.array import ExactArray, run_gemm
@@ -67,7 +67,7 @@ def described(name: str) -> dict[str, object]:
         "plain": type(plain["conv2"].activation).__name__,
         "mismatches": {
             v: len(amaranth_mismatches(multiplier_run(UnitSpec("multiplier", weight, 3, True, v))))
-            for v in variants("multiplier", name)
+            for v in VARIANTS[name]
         },
         "tiles": {v: TileSpec(weight, rows=4, cols=2, variant=v).name for v in names(name)},
         "machine": Accelerator(grid=name, wbits=3).weight.name,

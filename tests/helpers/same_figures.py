@@ -81,6 +81,8 @@ def simulate(folder: Path) -> Figures:
             "int",
             "--wbits",
             "8",
+            "--abits",
+            "4",
             "--ifmap-banks",
             "4",
         ],
@@ -151,7 +153,7 @@ def verilog(folder: Path) -> Figures:
     for name, options in {
         "tile": ["tile", "--grid", "post", "--wbits", "4", "--frac-bits", "0", "--rows", "16", "--cols", "4"],
         "array": ["array", "--grid", "int", "--wbits", "4", "--rows", "4", "--cols", "4"],
-        "pe": ["pe", "--grid", "post", "--wbits", "3"],
+        "pe": ["pe", "--grid", "post", "--wbits", "3", "--abits", "4"],
     }.items():
         run("verilog", *options, "-o", folder / f"{name}.v")
         lines = (folder / f"{name}.v").read_text().splitlines()

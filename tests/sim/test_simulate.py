@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from asq_sw.formats import WeightFormat
 from hw.costs import tile_cost, unit_cost
 from sim import Accelerator, simulate
 from sim.cost.memory import dram_pj_per_bit, sram_pj_per_bit
+from sim.views import html_table
 from sim.workload import Workload, gemm
 
 LAYER_FIELDS = {
@@ -120,6 +122,15 @@ def test_configuration_file_and_outputs(tmp_path: Path, capsys: pytest.CaptureFi
         ("abits = 4.5", "abits"),
         ("rows = ", "not TOML"),
         ("clock_mhz = -1", "clock_mhz"),
+        ("clock_mhz = nan", "clock_mhz is nan, expected a finite number"),
+        ("dram_gb_per_s = inf", "dram_gb_per_s is inf, expected a finite number"),
+        ("ofmap_kib = -inf", "ofmap_kib is -inf"),
+        ("ifmap_kib = 1e300", "ifmap_kib is 1e[+]300, expected less than or equal to"),
+        ("filter_kib = 1e-9", "filter_kib is 1e-09, expected greater than or equal to"),
+        ("dram_latency_ns = nan", "dram_latency_ns is nan"),
+        ('node = "tsmc5"', "node is 'tsmc5', expected 'nangate45', 'sky130hd' or 'asap7'"),
+        ('dram = "ddr9"', "dram is 'ddr9', expected 'bandwidth'"),
+        ('grid = "int"\nfrac_bits = 2', "frac_bits is 2 for grid 'int', expected none"),
     ],
 )
 def test_bad_configurations_are_named(text: str, words: str, tmp_path: Path) -> None:
@@ -131,7 +142,18 @@ def test_bad_configurations_are_named(text: str, words: str, tmp_path: Path) -> 
 
 def test_bad_options_leave_nothing_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
+    (tmp_path / "t.csv").write_text("Layer, M, N, K,\na, 8, 8, 8,\n")
+    scale = [str(tmp_path / "t.csv"), "--scalesim-cfg", str(tmp_path / "none.cfg")]
     for arguments in (
+        [*scale, "--batch", "2"],
+        [*scale, "--fidelity", "1"],
+        [*scale, "--gated"],
+        [*scale, "--clock-ns", "2"],
+        ["resnet20", "--asq", "producer", "--fidelity", "1"],
+        ["resnet20", "--clock-ns", "2", "--clock-mhz", "500"],
+        ["resnet20", "--clock-ns", "nan"],
+        ["resnet20", "--clock-mhz", "inf"],
+        ["resnet20", "--grid", "int", "--frac-bits", "1"],
         ["resnet20", "--wbits", "9", "--json", str(tmp_path / "r.json")],
         ["resnet20", "--rows", "-3", "--json", str(tmp_path / "r.json")],
         ["resnet20", "--csv", str(tmp_path / "file" / "x")],
@@ -141,7 +163,7 @@ def test_bad_options_leave_nothing_behind(tmp_path: Path, capsys: pytest.Capture
     ):
         assert run(*arguments) == 2, arguments
         assert capsys.readouterr().err.count("\n") == 1
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "t.csv"]
 
 
 def test_an_array_of_tiles_costs_what_the_tile_does() -> None:
@@ -160,7 +182,7 @@ def test_an_array_of_tiles_costs_what_the_tile_does() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"unit": "tile", "wbits": 7}, "no tile of post 7x4 F=.* is carried for nangate45, expected one of"),
+        ({"unit": "tile", "wbits": 7}, "no tile of post 7x7 F=.* is carried for nangate45, expected one of"),
         ({"unit": "tile", "dataflow": "os"}, "unit is 'tile' with dataflow 'os'"),
         ({"unit": "cube"}, "unit is 'cube'"),
     ],
@@ -178,3 +200,84 @@ def test_every_width_has_a_tile(node: str) -> None:
     ):  # fmt: skip
         cost = tile_cost(WeightFormat(grid, bits, fraction), bits, node)
         assert 0 < cost.area_um2 < unit_cost(WeightFormat(grid, bits, fraction), bits, node).area_um2
+
+
+def test_an_unknown_node_is_named_in_python() -> None:
+    with pytest.raises(InputError, match="node is 'x', expected 'nangate45', 'sky130hd' or 'asap7'"):
+        Accelerator(node="x")
+
+
+def test_activations_have_as_many_bits_as_weights_where_they_are_not_given(tmp_path: Path) -> None:
+    assert [Accelerator(wbits=b).abits for b in (2, 3, 4, 8)] == [2, 3, 4, 8]
+    assert (Accelerator().abits, Accelerator(wbits=2, abits=4).abits) == (4, 4)
+    (tmp_path / "m.toml").write_text("wbits = 3\n")
+    assert Accelerator.from_toml(tmp_path / "m.toml").abits == 3
+    assert Accelerator.from_toml(tmp_path / "m.toml", wbits=2).abits == 2
+    (tmp_path / "m.toml").write_text("wbits = 3\nabits = 8\n")
+    assert Accelerator.from_toml(tmp_path / "m.toml", wbits=2).abits == 8
+    assert run("resnet20", "--wbits", "2", "--json", str(tmp_path / "r.json")) == 0
+    assert json.loads((tmp_path / "r.json").read_text())["config"]["abits"] == 2
+
+
+@pytest.mark.parametrize(("unit", "fields"), [("pe", {}), ("tile", {"frac_bits": 0})])
+def test_a_missed_clock_is_said(
+    unit: str, fields: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At 500 MHz, 2 ns: sky130hd's netlists take more, nangate45's less."""
+    cost_of = {"pe": unit_cost, "tile": tile_cost}[unit]
+    options = ["--unit", unit, *(f"--frac-bits={f}" for f in fields.values())]
+    for node, meets in (("nangate45", True), ("sky130hd", False)):
+        reached = 1e3 / cost_of(WeightFormat("post", 4, fields.get("frac_bits")), 4, node).delay_ns
+        assert (reached >= 500) is meets
+        assert run("resnet20", "--node", node, *options, "--json", str(tmp_path / "r.json")) == 0
+        total = json.loads((tmp_path / "r.json").read_text())["total"]
+        assert (total["meets_clock"], total["clock_mhz_reached"]) == (meets, pytest.approx(reached))
+        lines = [line for line in capsys.readouterr().out.splitlines() if "TOPS/W" in line]
+        assert len(lines) == 1
+        missed = f"at 500 MHz, a clock that is missed (the netlist reaches {reached:.0f} MHz)"
+        assert (missed in lines[0]) is not meets
+        at_its_best = simulate("resnet20", Accelerator(node=node, unit=unit, clock_mhz=reached, **fields))
+        assert at_its_best.total["meets_clock"]
+
+
+@pytest.mark.parametrize(
+    ("text", "fidelity"),
+    [("hide_load = true", 2), ('dram = "hbm2"', 2), ("rows = 8", 1), ("fuse = false", 1)],
+)
+def test_what_fidelity_2_alone_sees_asks_for_it(text: str, fidelity: int, tmp_path: Path) -> None:
+    (tmp_path / "m.toml").write_text(text + "\n")
+    options = ["resnet20", "--config", str(tmp_path / "m.toml"), "--json", str(tmp_path / "r.json")]
+    assert run(*options) == 0
+    assert json.loads((tmp_path / "r.json").read_text())["config"]["fidelity"] == fidelity
+    assert run(*options, "--fidelity", "1") == (2 if fidelity == 2 else 0)
+
+
+def test_results_as_tables_and_pictures() -> None:
+    result = simulate("resnet20", Accelerator(node="sky130hd"))
+    html = result._repr_html_()
+    assert html.count("<tr>") == 1 + len(result.layers)
+    assert "which the netlist misses" in html
+    figure = result.plot()
+    cycles, energy = figure.axes
+    assert [text.get_text() for text in cycles.get_yticklabels()] == [layer.name for layer in result.layers]
+    drawn = sum(bar.get_width() for bar in energy.patches)
+    assert drawn == pytest.approx(sum(result.total["energy_pj"].values()) / 1e6)
+    pandas = pytest.importorskip("pandas")
+    frame = result.to_pandas()
+    assert isinstance(frame, pandas.DataFrame)
+    assert frame["total_cycles"].sum() == result.total["total_cycles"]
+    assert frame["energy_pj.mac"].sum() == pytest.approx(result.total["energy_pj"]["mac"])
+
+
+def test_without_pandas_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(InputError, match="to_pandas needs the package pandas"):
+        simulate("resnet20").to_pandas()
+
+
+def test_a_notebooks_table_escapes_names_and_is_not_endless() -> None:
+    html = html_table([{"name": "<b>", "n": 1234, "x": 0.5}] * 70, "a & b")
+    assert "&lt;b&gt;" in html
+    assert "1,234" in html
+    assert "a &amp; b (the first 60 of 70 rows)" in html
+    assert html.count("<tr>") == 61

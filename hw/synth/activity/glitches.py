@@ -80,7 +80,7 @@ def output_delays(
     return logic, registers, inputs
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _evaluate(
     ops: NDArray[np.int32], flips: NDArray[np.uint64], values: NDArray[np.uint64], first: int, last: int
 ) -> None:
@@ -92,7 +92,7 @@ def _evaluate(
             values[target, w] = gate(ops[k, 0], values[a, w] ^ flip_a, values[b, w] ^ flip_b) ^ flip
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _simulate(
     ops: NDArray[np.int32],
     flips: NDArray[np.uint64],

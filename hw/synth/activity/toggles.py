@@ -41,13 +41,13 @@ def ones(typing_context: Any, word: Any) -> Any:
     return types.int64(types.uint64), generate
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def gate(kind: int, a: np.uint64, b: np.uint64) -> np.uint64:
     """An operation of :class:`hw.synth.activity.program.Program` on a word of each source, before its inversions."""
     return a & b if kind == AND else a ^ b
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _simulate(
     ops: NDArray[np.int32],
     flips: NDArray[np.uint64],

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from asq_sw.errors import ToolError
+from asq_sw.files import temporary_folder
 from asq_sw.provenance import versions
 from hw.rtl.yosys import run_yosys
 from hw.synth.libraries.library import Library, to_liberty
@@ -175,7 +177,7 @@ def to_gates(folder: str, start: list[str], adder: str, library: Library) -> lis
 
     Raises
     ------
-    RuntimeError
+    ToolError
         If that run fails.
     """
     inverting = polarity.inverting(library)
@@ -190,7 +192,7 @@ def to_gates(folder: str, start: list[str], adder: str, library: Library) -> lis
                 f"write_json {cut}",
             ]
         )
-        data = json.loads(cut.read_text(encoding="utf-8"))
+        data = read_json(cut)
         polarity.place(data, inverting)
         cut.write_text(json.dumps(data), encoding="utf-8")
         commands = [f"libcache -scl -dir {folder}", f"read_json {cut}"]
@@ -242,7 +244,7 @@ def synthesize(
 
     Raises
     ------
-    RuntimeError
+    ToolError
         If Yosys fails with every recipe.
     """
     key = cache.key(
@@ -281,8 +283,8 @@ def _run(
 ) -> dict[str, Any]:
     if polarity.full_adder(library) is None:
         chosen = tuple(recipe for recipe in chosen if _CELLS not in recipe)
-    with tempfile.TemporaryDirectory(prefix="asq-synth-") as name:
-        folder = Path(name)
+    with temporary_folder("synth") as folder:
+        name = str(folder)
         write_inputs(folder, rtlil, library, clock_ns)
 
         def one_style(style: tuple[str, str]) -> list[str]:
@@ -292,13 +294,13 @@ def _run(
                 return []
             try:
                 start = to_gates(name, front(name, style[0], keep), style[1], library)
-            except RuntimeError as failed:
+            except ToolError as failed:
                 return [str(failed)]
             start.append(_SAVE)
             try:
                 run_yosys(start + [line for mapping in mappings for line in mapping])
                 return []
-            except RuntimeError:
+            except ToolError:
                 return [error for mapping in mappings if (error := _failure(start + mapping))]
 
         with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
@@ -307,11 +309,11 @@ def _run(
         for recipe in chosen:
             file = folder / f"{recipe.replace(' ', '.')}.json"
             if file.exists():
-                data = json.loads(file.read_text(encoding="utf-8"))
+                data = read_json(file)
                 netlist = buffered(from_yosys(data, library, TOP))
                 results.append((recipe, netlist.area, analyze(netlist, wires).delay_ns, data))
         if not results:
-            raise RuntimeError(errors[0])
+            raise ToolError(errors[0])
     meeting = [r for r in results if r[2] <= clock_ns]
     best = min(meeting, key=lambda r: (r[1], r[2])) if meeting else min(results, key=lambda r: (r[2], r[1]))
     return {
@@ -319,6 +321,22 @@ def _run(
         "tried": {name: (area, delay) for name, area, delay, _ in results},
         "yosys": _pruned(best[3]),
     }
+
+
+def read_json(file: Path) -> Any:
+    """What Yosys wrote.
+
+    Raises
+    ------
+    ToolError
+        If it is not whole: Yosys does not tell of a full disk.
+    """
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ToolError(
+            f"{file}: Yosys wrote a part of it alone, expected room for temporary files"
+        ) from error
 
 
 def write_inputs(folder: Path, rtlil: str, library: Library, clock_ns: float) -> None:
@@ -370,7 +388,7 @@ def _failure(commands: list[str]) -> str:
     """Why Yosys fails with these commands, or nothing. ABC crashes on some logic with some scripts."""
     try:
         run_yosys(commands)
-    except RuntimeError as error:
+    except ToolError as error:
         return str(error)
     return ""
 

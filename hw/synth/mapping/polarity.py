@@ -209,7 +209,7 @@ def _grouped(triples: list[tuple[int, int, int]], groups: int) -> tuple[Ints, In
     return np.searchsorted(keys, np.arange(groups + 1)).astype(np.int64), items
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _inverters(net, count, given, driver, phase):
     """Inverters that a net needs: one if a phase that its source does not give is asked for."""
     has = given[net]
@@ -220,7 +220,7 @@ def _inverters(net, count, given, driver, phase):
     return 1 if count[net, 1 - has] > 0 else 0
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _anneal(starts, items, out_starts, out_items, given, driver, count, sweeps, rng):
     """Simulated annealing from all phases 0; the best that was seen. O(pins) a sweep, no allocation in it."""
     cells = len(starts) - 1
@@ -246,7 +246,7 @@ def _anneal(starts, items, out_starts, out_items, given, driver, count, sweeps, 
     return best_phase, best
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _flip(cell, starts, items, out_starts, out_items, given, driver, count, phase):
     """Turn a cell's phase; gives the change in inverters."""
     change = 0

@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 
 import click
+import numpy as np
 import places
 import pytest
 
 from asq_sw import console
 from asq_sw.cli import COMMANDS, SECTIONS, cli, main
-from asq_sw.errors import InputError
+from asq_sw.errors import InputError, ToolError
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -203,14 +204,72 @@ def test_every_module_that_is_a_command_is_run_alike() -> None:
 
 
 @pytest.mark.parametrize(
-    ("raised", "status"), [(InputError("a: b"), 2), (KeyboardInterrupt(), 130), (None, 0)]
+    ("raised", "status", "line"),
+    [
+        (InputError("a:\n b"), 2, "x: error: a: b"),
+        (ToolError("Yosys failed"), 1, "x: error: Yosys failed"),
+        (KeyboardInterrupt(), 130, "x: interrupted"),
+        (BrokenPipeError(), 1, ""),
+        (
+            OSError(28, "No space left on device", "there/file"),
+            2,
+            "x: error: there/file: No space left on device",
+        ),
+        (MemoryError("no more"), 2, "x: error: --batch 900: too large for this machine (no more)"),
+        (OverflowError("too large"), 2, "x: error: --batch 900: too large for this machine (too large)"),
+        (None, 0, ""),
+    ],
 )
-def test_status_of_a_command(raised: BaseException | None, status: int) -> None:
+def test_status_of_a_command(
+    raised: BaseException | None, status: int, line: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     @click.command()
-    def command() -> None:
+    @click.option("--rows")
+    @click.option("--batch")
+    def command(rows: str, batch: str) -> None:
         if raised is not None:
             raise raised
 
     with pytest.raises(SystemExit) as stop:
-        console.run(command, "x", [])
+        console.run(command, "x", ["--rows=7", "--batch", "900"])
     assert stop.value.code == status
+    assert capfd.readouterr().err.lstrip("\n") == (line and line + "\n")  # click adds a line to an interrupt
+
+
+def test_an_error_of_the_program_is_none_of_the_input() -> None:
+    @click.command()
+    def command() -> None:
+        raise ValueError("a bug")
+
+    with pytest.raises(ValueError, match="a bug"):
+        console.run(command, "x", [])
+
+
+def test_arrays_beyond_all_memory_name_the_option(capsys: pytest.CaptureFixture[str]) -> None:
+    @click.command()
+    @click.option("--images", type=int)
+    def command(images: int) -> None:
+        np.empty((images, 1 << 40))
+
+    for images in (1 << 10, 1 << 40):
+        with pytest.raises(SystemExit) as stop:
+            console.run(command, "x", ["--images", str(images)])
+        assert stop.value.code == 2
+        assert capsys.readouterr().err.startswith(
+            f"x: error: --images {images}: too large for this machine ("
+        )
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "NaN", "1e999"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["report", "--clock-mhz"], ["synth", "pe", "--clock-ns"], ["train", "small_cnn", "--data", "digits", "-o", "x", "--rate"],
+    ],
+)  # fmt: skip
+def test_numbers_are_finite(words: list[str], value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([*words, value])
+    printed = capsys.readouterr().err
+    assert (stop.value.code, printed.count("\n")) == (2, 1)
+    assert words[-1] in printed

@@ -114,7 +114,7 @@ def test_the_command_measures_what_is_missing_and_says_how_far_it_is(
 ) -> None:
     row = dict.fromkeys(("area_per_mac_um2", "energy_held_per_mac_fj", "energy_per_mac_fj", "slack_ns"), 1.0)
     monkeypatch.setattr(search, "_one", lambda task: row)
-    monkeypatch.setattr(search, "ProcessPoolExecutor", ThreadPoolExecutor)
+    monkeypatch.setattr(search, "Workers", lambda jobs, way: ThreadPoolExecutor(jobs))
     monkeypatch.setattr(terminal, "FIRST_SECONDS", 0.0)
     named = [word for tile in points("contenders")[:2] for word in ("--tile", tile.name)]
     output = tmp_path / "t.json"

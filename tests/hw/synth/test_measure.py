@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from asq_sw.cli import cli, main
-from asq_sw.errors import InputError
+from asq_sw.errors import InputError, ToolError
 from asq_sw.formats import ActivationFormat, WeightFormat
 from hw import costs
 from hw.carried import unit_costs
@@ -273,7 +273,7 @@ def test_fpga_without_the_extra(monkeypatch):
     from hw.synth import fpga
 
     monkeypatch.setattr(fpga, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"pip install 'asq\[fpga\]'"):
+    with pytest.raises(InputError, match=r"pip install -e '\.\[fpga\]'"):
         fpga.measure_fpga(SMALL, "ice40")
     with pytest.raises(InputError, match="fpga is 'virtex'"):
         fpga.measure_fpga(SMALL, "virtex")
@@ -334,7 +334,7 @@ def test_failing_yosys_is_one_line_and_status_1(monkeypatch, capsys):
     from hw.synth.mapping import flow
 
     def fail(commands):
-        raise RuntimeError("Yosys failed: ERROR: out of luck")
+        raise ToolError("Yosys failed: ERROR: out of luck")
 
     monkeypatch.setattr(flow, "run_yosys", fail)
     with pytest.raises(SystemExit) as stop:
@@ -351,7 +351,7 @@ def test_one_crashing_recipe_is_left_out(monkeypatch):
 
     def sometimes(commands):
         if any("flow.abc" in line for line in commands):
-            raise RuntimeError("ABC crashed")
+            raise ToolError("ABC crashed")
         return run_yosys(commands)
 
     monkeypatch.setattr(flow, "run_yosys", sometimes)

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from reports.sections import accuracy
 from reports.trained import by_name, carried
-
-
-def caption_of(block: int, rows: list[dict], longer: Sequence[dict] = ()) -> str:
-    data = {"accuracy": rows, "accuracy_longer": longer, "accuracy_grids": []}
-    return accuracy.section(data).blocks[block].caption
 
 
 def test_grids_have_a_mean_with_its_error() -> None:
@@ -36,18 +29,27 @@ def test_rows_of_several_seeds_are_averaged() -> None:
         row | {"seed": "1", "test_accuracy": 88.5},
     ]
     assert by_name(rows) == {"fp32": [88.0], "asq-post 4/4": [87.5, 88.5]}
-    caption = caption_of(0, rows)
-    assert (
-        "reaches 88.00% (seeds: 1). Points against it: asq-post 4/4 +0.00 (seeds: 2). The best by width: 88.00 at 4 bit (asq-post 4/4). "
-        in caption
-    )
-    assert "differ by up to 1.00 points" in caption
-    assert "differ" not in caption_of(0, rows[:2])
+    # Full precision is no row that could be the best of its width.
+    assert accuracy.mean_rows(rows) == [
+        ["fp32", "1", "88.00", "88.00", "88.00", "+0.00", ""],
+        ["asq-post 4/4", "2", "88.00", "87.50", "88.50", "+0.00", "best"],
+    ]
     # Rows of more epochs are compared with full precision of as many.
     longer = [r | {"epochs": "12", "test_accuracy": r["test_accuracy"] + 0.5} for r in rows[:2]]
     assert accuracy.by_epochs(rows + longer) == {
         "fp32": {6: 88.0, 12: 88.5},
         "asq-post 4/4": {6: 87.5, 12: 88.0},
     }
-    caption = caption_of(2, rows, longer)
-    assert "asq-post 4/4 -0.50 at 6 epochs, -0.50 at 12 epochs" in caption
+    assert accuracy.gap_rows(accuracy.by_epochs(rows + longer))[2:] == [
+        ["asq-post 4/4", "6", "87.50", "-0.50"],
+        ["asq-post 4/4", "12", "88.00", "-0.50"],
+    ]
+
+
+def test_a_row_far_below_does_not_squeeze_the_others() -> None:
+    """The picture is the same whether it is 25 or 60 points below: an arrow at the edge, with its figure."""
+    rows = [r for r in carried() if r["quantizer"] != "daq"]
+    daq = next(r for r in carried() if r["quantizer"] == "daq")
+    near, far = (len(accuracy.by_row([*rows, daq | {"test_accuracy": value}])) for value in (63.01, 28.01))
+    assert abs(near - far) < 2000
+    assert 88.0 - daq["test_accuracy"] > accuracy.NEAR

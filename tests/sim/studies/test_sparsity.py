@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asq_sw.cli import main
 from asq_sw.errors import InputError
+from asq_sw.graph import models
 from asq_sw.window import Window
 from hw.costs import ZERO_SHARES, energy_by_zeros, unit_cost
 from sim import Accelerator, simulate
 from sim.cost.energy import mac_pj_with_zeros
 from sim.studies.sparsity import count, read_shares
+from sim.workload import Workload, from_graph, load
 
 
 def by_hand(w: Window, a: np.ndarray, zero: np.ndarray, rows: int, cols: int) -> tuple[int, ...]:
@@ -84,9 +89,10 @@ def test_shapes_that_do_not_fit_are_named() -> None:
 
 def test_zeros_cost_less_and_gated_ones_least(tmp_path: Path) -> None:
     path = tmp_path / "zeros.json"
-    count = {"zero_activation": 80, "macs": 100}
-    path.write_text(json.dumps({"layers": {"layer1.0.conv1": count, "layer1.0.conv2": count}}))
-    shares = read_shares(path)
+    workload = load("resnet20")
+    counts = zeros_of(workload, ("layer1.0.conv1", "layer1.0.conv2"), images=10, share=0.8)
+    path.write_text(json.dumps({"layers": counts}))
+    shares = read_shares(path, workload)
     assert shares == {"layer1.0.conv1": 0.8, "layer1.0.conv2": 0.8}
     machine = Accelerator()
     plain, zeros, gated = (
@@ -115,6 +121,44 @@ def test_other_files_are_named(text: str, tmp_path: Path) -> None:
     path = tmp_path / "zeros.json"
     path.write_text(text)
     with pytest.raises(InputError, match=r"zeros\.json"):
-        read_shares(path)
+        read_shares(path, load("resnet20"))
     with pytest.raises(InputError, match="cannot be read"):
-        read_shares(tmp_path / "missing.json")
+        read_shares(tmp_path / "missing.json", load("resnet20"))
+
+
+def zeros_of(workload: Workload, names: Iterable[str], images: int, share: float = 0.5) -> dict[str, Any]:
+    """As ``python -m sim.studies.sparsity -o`` writes the layers."""
+    macs = {layer.name: images * layer.macs for layer in workload.layers}
+    return {name: {"zero_activation": share * macs[name], "macs": macs[name]} for name in names}
+
+
+def test_zeros_of_another_input_size_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of resnet20 at 64 x 64 instead of 32 x 32: four times the products in convolutions, as many in the last layer."""
+    path = tmp_path / "zeros.json"
+    here, there = load("resnet20"), from_graph(models.build("resnet20", (3, 64, 64)))
+    names = [layer.name for layer in here.mac_layers][1:]
+    path.write_text(json.dumps({"layers": zeros_of(there, names, 16)}))
+    with pytest.raises(InputError, match=r"layer linear has .* another input size"):
+        read_shares(path, here)  # 64 images, as the convolutions say, or 16
+    path.write_text(json.dumps({"layers": zeros_of(there, names, 16), "images": 16}))
+    with pytest.raises(InputError, match=r"layer layer1\.0\.conv1 has .*\(16 images\).* another input size"):
+        read_shares(path, here)
+    assert set(read_shares(path, there)) == set(names)
+    with pytest.raises(SystemExit) as stop:
+        main(["simulate", "resnet20", "--zeros", str(path)])
+    assert stop.value.code == 2
+    assert "another input size" in capsys.readouterr().err
+    path.write_text(json.dumps({"layers": zeros_of(here, names, 16), "images": 16}))
+    with pytest.raises(SystemExit) as stop:
+        main(["simulate", "resnet20", "--zeros", str(path)])
+    assert stop.value.code == 0
+    assert "has no zeros of conv1" in capsys.readouterr().err
+
+
+def test_zeros_of_layers_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="zeros are given for layer conv9, expected layers of resnet20"):
+        simulate("resnet20", zeros={"conv9": 0.5})
+    path = tmp_path / "zeros.json"
+    path.write_text(json.dumps({"layers": zeros_of(load("resnet18"), ["fc"], 1)}))
+    with pytest.raises(InputError, match=r"zeros\.json: layer fc is not one of resnet20's"):
+        read_shares(path, load("resnet20"))
