@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import math
 import os
 import time
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from asq_sw.data import MEAN, MOST_CLASSES, STD, Batches, Dataset, Part
-from asq_sw.errors import InputError
+from asq_sw.errors import InputError, nearest
 from asq_sw.files import writable_folder, write_text
 from asq_sw.graph import models
 from asq_sw.graph.graph import Graph, multipliers
@@ -37,6 +38,7 @@ from asq_sw.provenance import provenance
 from asq_sw.quantizers.daq import DaqWeights
 from asq_sw.quantizers.methods import METHODS, choices, quantizers
 
+LOG = logging.getLogger("asq.train")
 Array = NDArray[Any]
 Progress = Callable[[int, int, float], None]
 
@@ -121,7 +123,9 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _known(self) -> Recipe:
         if self.quantizer not in METHODS:
-            raise ValueError(f"quantizer is {self.quantizer!r}, expected one of {', '.join(METHODS)}")
+            raise ValueError(
+                f"quantizer is {self.quantizer!r}, expected one of {', '.join(METHODS)}{nearest(self.quantizer, METHODS)}"
+            )
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule is {self.schedule!r}, expected one of {', '.join(SCHEDULES)}")
         return self
@@ -382,6 +386,7 @@ class Trainer:
             writable_folder(self.folder)
             if resume and (self.folder / CHECKPOINT).exists():
                 self.load()
+                LOG.debug("going on at step %d of %d", self.step, self.steps)
                 self._write_metrics()  # a process that was killed may have left those of an epoch before
             elif (self.folder / CHECKPOINT).exists():
                 raise InputError(f"{self.folder}: holds a run, expected an empty folder or --resume")
