@@ -1,5 +1,10 @@
 """The exceptions that mean "the input was wrong" or "a tool failed", as opposed to "the program is wrong"."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 _LONGEST = 1000
 """Characters of a message; a file may hold a word of any length."""
 
@@ -19,3 +24,9 @@ class InputError(ValueError):
 
 class ToolError(RuntimeError):
     """A program or process that this one started failed; the command line prints the line and exits with status 1."""
+
+
+def nearest(word: object, names: Iterable[str]) -> str:
+    """``, did you mean 'post'?`` for the end of a message that refuses ``word``; nothing where no name is near."""
+    found = get_close_matches(str(word), list(names), n=1)
+    return f", did you mean {found[0]!r}?" if found else ""

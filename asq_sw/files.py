@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import platform
 import re
@@ -21,6 +22,8 @@ from asq_sw.errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+LOG = logging.getLogger("asq.files")
+"""Has a record of every file that was written, with its path as the only argument."""
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 """Errors of a disk that takes no more."""
 _PROBE = 1 << 12
@@ -28,13 +31,15 @@ _PROBE = 1 << 12
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], level: int = logging.INFO) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it over ``path`` if the block succeeds.
 
     The rename is atomic on one file system, so a reader sees the old file or the new one, never a part. If
     the block raises (a full disk, an interrupt), the temporary file and the folders made for it are removed and
     ``path`` is untouched. What a killed process left beside ``path`` is removed. A device or a pipe is written to
     when the block has succeeded, and stays what it is.
+
+    ``level``: of the record in :data:`LOG`; ``logging.DEBUG`` for what no person waits for, as a cache's entry.
 
     Raises
     ------
@@ -74,6 +79,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         with process.lock:
             temporary.replace(target)
         done = True
+        LOG.log(level, "wrote %s", target)
     except IsADirectoryError as error:
         raise InputError(f"{target}: is a folder, expected a file name") from error
     except OSError as error:

@@ -54,7 +54,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from asq_sw.errors import InputError
+from asq_sw.errors import InputError, nearest
 
 MIN_BITS, MAX_BITS = 2, 8
 MAX_FRAC_BITS = 16
@@ -351,7 +351,7 @@ class WeightFormat:
         encoding: str | None = None,
     ):
         if grid not in GRIDS:
-            raise InputError(f"grid is {grid!r}, expected one of {', '.join(GRIDS)}")
+            raise InputError(f"grid is {grid!r}, expected one of {', '.join(GRIDS)}{nearest(grid, GRIDS)}")
         self.grid = grid
         self.record = record = GRID_RECORDS[grid]
         self.bits = _check_bits("weight bits", bits, MIN_BITS, MAX_BITS)
@@ -620,7 +620,7 @@ class WeightFormat:
         """The format of :meth:`spec`, also of files that have no encoding yet (``int`` was in two's complement)."""
         grid = spec["grid"]
         if grid not in GRIDS:
-            raise InputError(f"grid is {grid!r}, expected one of {', '.join(GRIDS)}")
+            raise InputError(f"grid is {grid!r}, expected one of {', '.join(GRIDS)}{nearest(grid, GRIDS)}")
         record = GRID_RECORDS[grid]
         if "encoding" not in spec:
             return cls("int-full" if record.uniform else grid, spec["wbits"], spec["frac_bits"])

@@ -11,19 +11,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from asq_sw.data import MEAN, STD, Batches, Dataset, Part
-from asq_sw.errors import InputError
+from asq_sw.data import MEAN, MOST_CLASSES, STD, Batches, Dataset, Part
+from asq_sw.errors import InputError, nearest
 from asq_sw.files import writable_folder, write_text
 from asq_sw.graph import models
 from asq_sw.graph.graph import Graph, multipliers
@@ -36,6 +38,7 @@ from asq_sw.provenance import provenance
 from asq_sw.quantizers.daq import DaqWeights
 from asq_sw.quantizers.methods import METHODS, choices, quantizers
 
+LOG = logging.getLogger("asq.train")
 Array = NDArray[Any]
 Progress = Callable[[int, int, float], None]
 
@@ -45,6 +48,8 @@ CALIBRATION_BATCHES = 64
 PEAK_IMAGES = 250
 """Training images whose maps set the integer network's ranges."""
 _SAVE_SECONDS = 60.0
+_Size = Annotated[int, Field(ge=1, le=1 << 16)]
+"""Channels, height or width of an image."""
 
 
 class Recipe(BaseModel):
@@ -85,8 +90,8 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     model: str = "resnet20"
-    input_shape: tuple[int, int, int] = (3, 32, 32)
-    classes: int = Field(10, ge=2)
+    input_shape: tuple[_Size, _Size, _Size] = (3, 32, 32)
+    classes: int = Field(10, ge=2, le=MOST_CLASSES)
     quantizer: str = "asq-post"
     wbits: int = Field(4, ge=1, le=8)
     abits: int = Field(4, ge=1, le=8)
@@ -118,7 +123,9 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _known(self) -> Recipe:
         if self.quantizer not in METHODS:
-            raise ValueError(f"quantizer is {self.quantizer!r}, expected one of {', '.join(METHODS)}")
+            raise ValueError(
+                f"quantizer is {self.quantizer!r}, expected one of {', '.join(METHODS)}{nearest(self.quantizer, METHODS)}"
+            )
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule is {self.schedule!r}, expected one of {', '.join(SCHEDULES)}")
         return self
@@ -336,12 +343,28 @@ class Trainer:
             raise
         except (KeyError, ValueError, TypeError, RecursionError) as error:
             raise InputError(f"{path}: is not a checkpoint ({error} is missing or damaged)") from error
+        if not 0 <= self.step <= self.steps:
+            raise InputError(f"{path}: step is {self.step}, expected 0 to {self.steps}")
+        if self.running.shape != (2,) or self.running.dtype != np.float64:
+            raise InputError(
+                f"{path}: running is {self.running.dtype} of shape {self.running.shape}, expected float64 of (2,)"
+            )
+        if not isinstance(self.history, list) or not all(isinstance(row, dict) for row in self.history):
+            raise InputError(f"{path}: history is damaged, expected a list of objects")
         for name, optimizer in self.optimizers.items():
             prefix = f"optimizer/{name}/"
             optimizer.state = {
                 key.removeprefix(prefix): state.pop(key) for key in list(state) if key.startswith(prefix)
             }
         self.network.load_state(state, str(path))
+        arrays = self.network.trainable()
+        for optimizer in self.optimizers.values():
+            for key, value in optimizer.state.items():
+                of = arrays.get(key.partition("/")[2])
+                if of is None or value.shape not in (of.shape, (1,)) or value.dtype.kind not in "fi":
+                    raise InputError(
+                        f"{path}: the optimizer's {key} is {value.dtype} of shape {value.shape}, which fits no array"
+                    )
 
     # -- training ------------------------------------------------------------------------------------------------
 
@@ -363,6 +386,7 @@ class Trainer:
             writable_folder(self.folder)
             if resume and (self.folder / CHECKPOINT).exists():
                 self.load()
+                LOG.debug("going on at step %d of %d", self.step, self.steps)
                 self._write_metrics()  # a process that was killed may have left those of an epoch before
             elif (self.folder / CHECKPOINT).exists():
                 raise InputError(f"{self.folder}: holds a run, expected an empty folder or --resume")
@@ -494,10 +518,22 @@ def load_run(folder: str | os.PathLike[str]) -> tuple[Recipe, Network, dict[str,
     for key in ("step", "running", "history"):
         kept.pop(key, None)
     own = {k: v for k, v in kept.items() if not k.startswith("quantizer/")}
-    checked_arrays(recipe.graph(), own, str(path))  # before a network of any size is made
-    network = recipe.network()
+    with _of_the(Path(folder) / CONFIG):
+        graph = recipe.graph()
+    checked_arrays(graph, own, str(path))  # before a network of any size is made
+    with _of_the(Path(folder) / CONFIG):
+        network = recipe.network()
     network.load_state(kept, str(path))
     return recipe, network, peaks
+
+
+@contextmanager
+def _of_the(config: Path) -> Iterator[None]:
+    """Errors of a recipe name its file."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{config}: {error}") from None
 
 
 def _peaks(text: Array, source: str) -> dict[str, float]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from asq_sw.errors import InputError
+from asq_sw.errors import InputError, nearest
 
 LIBRARIES = Path(str(files("hw") / "data" / "libraries"))
 
@@ -70,5 +70,5 @@ def node(name: str) -> Node:
         If there is none.
     """
     if name not in NODES:
-        raise InputError(f"node is {name!r}, expected one of {', '.join(NODES)}")
+        raise InputError(f"node is {name!r}, expected one of {', '.join(NODES)}{nearest(name, NODES)}")
     return NODES[name]

@@ -34,11 +34,13 @@ def build(
     measure: Measure = elements.measured,
     whole: bool = False,
     given: Sequence[str] = NETWORKS,
+    done: Callable[[int, int], None] = lambda sections, of: None,
 ) -> Path:
     """Make the report in ``folder``; returns the page's path.
 
     ``measure`` gives the rows of the processing elements; by default they are the carried ones.
     ``whole``: with all of :data:`reports.page.WHOLE`. ``given``: the networks (:func:`reports.networks.networks`).
+    ``done`` is told how many sections of how many have their rows.
     Everything is computed before the first file is written, and each file is written whole.
 
     Raises
@@ -50,7 +52,8 @@ def build(
     request = Request(options or ReportOptions(), step, measure, networks(given))
     sections = WHOLE if whole else QUICK
     rows: dict[str, Any] = {}
-    for file in (OPENING, *sections):
+    for number, file in enumerate((OPENING, *sections)):
+        done(number, 1 + len(sections))
         rows |= file.rows(request, rows)
     data = rows | {
         "provenance": provenance(files(given)),

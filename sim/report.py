@@ -5,17 +5,13 @@ from __future__ import annotations
 import csv
 import io
 
-from rich.console import Console
 from rich.table import Table
 
+from asq_sw.terminal import render
 from sim.results import SimulationResult
 
-
-def render(table: Table) -> str:
-    """A rich table as plain text, wide enough for a pipe."""
-    console = Console(file=io.StringIO(), width=140, color_system=None)
-    console.print(table)
-    return console.file.getvalue().rstrip("\n")  # type: ignore[attr-defined]
+LEAST = ("mapped", "kind", "m", "n", "k", "MACs", "stall", "DRAM kB")
+"""Columns of a layer's figures that a narrow terminal does without, the first of them first."""
 
 
 def summary(result: SimulationResult) -> str:
@@ -57,7 +53,7 @@ def summary(result: SimulationResult) -> str:
     shares = ", ".join(f"{part} {100 * value / whole:.0f}%" for part, value in energy.items())
     return "\n".join(
         [
-            render(table),
+            render(table, LEAST),
             "",
             f"{t['total_cycles']:,} cycles ({t['stall_cycles']:,} stalled), {1e3 * t['latency_s']:.3f} ms, "
             f"{t['images_per_s']:.1f} images/s, {t['tops']:.3f} TOPS, {t['tops_per_w']:.2f} TOPS/W"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections import Counter
@@ -28,7 +29,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from asq_sw.accuracies import measured
-from asq_sw.errors import InputError
+from asq_sw.errors import InputError, nearest
 from asq_sw.extras import missing
 from asq_sw.files import replacing
 from asq_sw.formats import GRID_RECORDS, GRIDS, WeightFormat, legal
@@ -107,7 +108,9 @@ class Sweep:
         names = [name for name, _ in self.axes]
         for name, values in self.axes:
             if name not in AXES:
-                raise InputError(f"axis {name} is unknown, expected one of {', '.join(AXES)}")
+                raise InputError(
+                    f"axis {name} is unknown, expected one of {', '.join(AXES)}{nearest(name, AXES)}"
+                )
             if not values or len(set(values)) != len(values):
                 raise InputError(f"axis {name} has the values {list(values)}, expected some, all different")
             for value in values:  # every value is checked before anything is computed
@@ -533,7 +536,7 @@ def _all(
     done = len(tasks) - len(missing)
     step(done, len(tasks))
     for chunk, table in _evaluate(missing, dask, workers):
-        with replacing(_part(parts, name, chunk)) as temporary:
+        with replacing(_part(parts, name, chunk), logging.DEBUG) as temporary:
             pyarrow.parquet.write_table(table, temporary)
         done += 1
         step(done, len(tasks))

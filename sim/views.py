@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from asq_sw.errors import InputError
+from asq_sw.extras import missing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,9 +39,7 @@ def frame(rows: Rows) -> DataFrame:
     try:
         import pandas
     except ImportError:
-        raise InputError(
-            "to_pandas needs the package pandas, expected it installed (the extra named pandas)"
-        ) from None
+        raise missing("to_pandas", "pandas", "pandas") from error
     return pandas.DataFrame([dict(row) for row in rows])
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 
-from asq_sw.errors import InputError
+from asq_sw.errors import InputError, nearest
 from asq_sw.graph import models
 from asq_sw.graph.graph import Graph
 from asq_sw.graph.ops import OPS, Work
@@ -245,7 +245,7 @@ def load(network: str, batch: int = 1) -> Workload:
     if network not in models.MODELS:
         raise InputError(
             f"network {network!r} is unknown, expected one of {', '.join(models.MODELS)}, "
-            "an .onnx file or a SCALE-Sim topology .csv"
+            f"an .onnx file or a SCALE-Sim topology .csv{nearest(network, models.MODELS)}"
         )
     return _built_in(network, batch)
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
+from asq_sw.errors import nearest
 from asq_sw.formats import ENCODINGS, GRIDS, WeightFormat
 
 
@@ -144,9 +146,16 @@ def unit_options(side: int) -> Callable[[Callable[..., Any]], Callable[..., Any]
                 attributes["default"] = side
             shown = attributes.get("default") not in (None, "")
             with_options = click.option(flag, name, show_default=shown, **attributes)(with_options)
-        return click.argument("unit")(with_options)
+        return click.argument("unit", shell_complete=_units)(with_options)
 
     return decorate
+
+
+def _units(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Names of units for the shell's completion."""
+    from hw.units.unit import UNITS
+
+    return [name for name in UNITS if name.startswith(incomplete)]
 
 
 def not_taken(unit: str, flag: str, option: str) -> click.UsageError:
@@ -170,8 +179,17 @@ class _Node(click.ParamType):
         from hw.nodes import NODES
 
         if value not in NODES:
-            self.fail(f"{value!r} is not one of {', '.join(map(repr, NODES))}.", param, ctx)
+            self.fail(
+                f"{value!r} is not one of {', '.join(map(repr, NODES))}{nearest(value, NODES)}", param, ctx
+            )
         return str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from hw.nodes import NODES
+
+        return [CompletionItem(name) for name in NODES if name.startswith(incomplete)]
 
 
 NODE = _Node()
@@ -194,7 +212,10 @@ class OneOf(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if value not in self._names():
-            self.fail(f"{value!r} is not one of {', '.join(map(repr, self._names()))}.", param, ctx)
+            names = self._names()
+            self.fail(
+                f"{value!r} is not one of {', '.join(map(repr, names))}{nearest(value, names)}", param, ctx
+            )
         return str(value)
 
 

@@ -13,7 +13,7 @@ from asq_sw.commands.options import clock_mhz as in_mhz
     epilog="Example: asq report resnet20 mobilenet_v2 --quick -o report",
     help="Write the cross-check of throughput, area, energy, accuracy and error as one HTML page, with its data. "
     "NETWORK: a built-in name, an .onnx file or a SCALE-Sim topology .csv; by default resnet18 and resnet20. "
-    "Nothing is trained: accuracies are those of ResNet-20 that python -m asq_sw.studies.accuracies made.",
+    "Nothing is trained: accuracies are those of ResNet-20 that asq accuracies made.",
 )
 @click.argument("networks", nargs=-1, metavar="[NETWORK]...")
 @click.option("--quick", is_flag=True, help="One node and the closed form only, in a minute.")
@@ -37,17 +37,13 @@ def command(
     clock_ns: float | None,
     node: str,
 ) -> None:
+    from asq_sw.terminal import notice, progress
     from reports.collect import build
     from reports.scope import NETWORKS, ReportOptions
 
     clock = in_mhz(clock_mhz, clock_ns)
     fields = {} if clock is None else {"clock_mhz": clock}
     options = ReportOptions(rows=rows, cols=cols, node=node, **fields)
-    page = build(
-        folder,
-        options,
-        lambda message: click.echo(f"asq report: {message}", err=True),
-        whole=not quick,
-        given=networks or NETWORKS,
-    )
+    with progress("sections") as done:
+        page = build(folder, options, notice, whole=not quick, given=networks or NETWORKS, done=done)
     click.echo(page)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
@@ -71,8 +70,7 @@ def command(
     refine: bool,
     output: str,
 ) -> None:
-    from rich.progress import Progress
-
+    from asq_sw.terminal import notice, progress
     from hw.machine.spec import read_values
     from sim import Accelerator
     from sim import sweep as sweeps
@@ -90,13 +88,9 @@ def command(
     rest = tuple((name, value) for name, value in fixed.items() if name not in given)
     plan = sweeps.Sweep(network, axes, rest, batch)
     goal = Goal(objectives, tuple(map(Requirement.parse, require)), allow_missed_clock)
-    with Progress(disable=not sys.stderr.isatty(), transient=True) as progress:
-        task = progress.add_task(f"{len(plan):,} points", total=plan.chunks)
-        result = sweeps.run(
-            plan, output, address, workers,
-            lambda done, total: progress.update(task, completed=done, total=total), refine, goal,
-        )  # fmt: skip
+    with progress(f"{len(plan):,} points") as step:
+        result = sweeps.run(plan, output, address, workers, step, refine, goal)
     for note in sweep_notes(result):
-        click.echo(f"asq sweep: {note}", err=True)
+        notice(note)
     click.echo(pareto_table(result, objective))
     click.echo(f"{result.table.num_rows:,} points written to {output}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import click
 
 from asq_sw.commands import options
 from asq_sw.commands.options import NODE, Number, not_taken, unit_options
+from asq_sw.terminal import working
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -103,7 +103,7 @@ def command(
         if "weight" not in UNITS[name].options:
             raise not_taken(name, "--weights", "weight")
     inputs = [path for path in (*liberty, weights, activations) if path is not None]
-    with _working(f"synthesizing {unit.name}"):
+    with working(f"synthesizing {unit.name}"):
         if fpga:
             from hw.synth.fpga import measure_fpga
 
@@ -136,9 +136,9 @@ def command(
 
         write_text(json_path, json.dumps(record | {"provenance": provenance(inputs, seed)}, indent=1) + "\n")
     if json_path != "-":
-        from rich.console import Console
+        from asq_sw.terminal import render
 
-        Console().print(table())
+        click.echo(render(table()))
 
 
 def _periods(text: str) -> list[float | None]:
@@ -158,14 +158,6 @@ def _write_netlist(unit: Unit, library: Library, cost: Measurement, path: str) -
 
     mapped = synthesize_unit(unit, library, cost.clock_ns, cost.wires)
     write_text(path, to_verilog(mapped.netlist, unit.name))
-
-
-def _working(message: str) -> Any:
-    """A spinner on a terminal, nothing elsewhere."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    return console.status(message) if console.is_terminal else nullcontext()
 
 
 def _name(cost: Measurement | FpgaCost) -> str:

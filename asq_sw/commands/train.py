@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -144,23 +144,21 @@ def command(
 
 
 def _run(trainer: Any, resume: bool) -> dict[str, float]:
-    if not sys.stderr.isatty():
-        result: dict[str, float] = trainer.run(resume)
-        return result
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from asq_sw.terminal import progress
 
-    columns = (
-        TextColumn("epoch {task.fields[epoch]}"), BarColumn(), TextColumn("{task.fields[speed]:.0f} images/s"),
-        TextColumn("loss {task.fields[loss]:.3f}"), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("train", total=trainer.steps, epoch=0, speed=0.0, loss=0.0)
+    first, start = 0, time.monotonic()
+    with progress("training") as step:
 
-        def progress(step: int, steps: int, loss: float) -> None:
-            speed = (bar.tasks[0].speed or 0.0) * trainer.recipe.batch
-            epoch = (step - 1) // trainer.batches.per_epoch + 1
-            bar.update(task, completed=step, epoch=epoch, speed=speed, loss=loss)
+        def told(done: int, steps: int, loss: float) -> None:
+            nonlocal first
+            first = first or done - 1
+            speed = (done - first) * trainer.recipe.batch / (time.monotonic() - start)
+            epoch = (done - 1) // trainer.batches.per_epoch + 1
+            step(
+                done,
+                steps,
+                f"epoch {epoch} of {trainer.recipe.epochs}, {speed:.0f} images/s, loss {loss:.3f}",
+            )
 
-        finished: dict[str, float] = trainer.run(resume, progress)
+        finished: dict[str, float] = trainer.run(resume, told)
         return finished

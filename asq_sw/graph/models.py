@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from asq_sw.errors import InputError
+from asq_sw.errors import InputError, nearest
 from asq_sw.graph.graph import Builder, Graph
 from asq_sw.graph.ops import Shape
 
@@ -234,6 +234,8 @@ def build(name: str, input_shape: Shape | None = None, classes: int | None = Non
         For an unknown name or a shape that the network's windows do not fit.
     """
     if name not in MODELS:
-        raise InputError(f"network {name!r} is unknown, expected one of {', '.join(MODELS)}")
+        raise InputError(
+            f"network {name!r} is unknown, expected one of {', '.join(MODELS)}{nearest(name, MODELS)}"
+        )
     builder, usual_shape, usual_classes = MODELS[name]
     return builder(name, input_shape or usual_shape, classes or usual_classes)

@@ -166,6 +166,7 @@ class MultiplyLayer(ScaledLayer):
                     f"layer {node.name}: ASQ on the image itself is not supported, expected a fixed step"
                 )
             scale, offset = float(activation.parameters["s"][0]), 0.0
+            _check_step(source, node.name, scale)
             k, shift = mantissa(2.0**-planned.in_fraction / scale)
             record["quantize"] = Quantize(int(k[0]), int(shift[0]), 0).write()
             record["adapter"], more = adapter_of(activation, planned.in_fraction).write(node.name)
@@ -174,6 +175,7 @@ class MultiplyLayer(ScaledLayer):
             assert isinstance(activation, AffineQuantizer)
             affine = activation.affine(np.zeros(1))
             scale, offset = affine.scale, affine.offset
+            _check_step(source, node.name, affine.step)
             if planned.from_image:
                 codes = activation.forward(np.ascontiguousarray(source.pixels, np.float32))
                 table = np.rint((codes - offset) / scale).T
@@ -371,3 +373,10 @@ def _whole(values: Array, bias: Array, in_bits: int) -> tuple[Array, int]:
         bits = min(bits, BIAS_MAX.bit_length() - 1 - in_bits - np.ceil(np.log2(offset)))
     bits = int(np.clip(bits, *HIDDEN_SHIFT))
     return np.clip(np.rint(values * 2.0**bits), -WEIGHT_MAX, WEIGHT_MAX).astype(np.int64), bits
+
+
+def _check_step(source: Source, layer: str, step: float) -> None:
+    if not 0 < step < np.inf:
+        raise InputError(
+            f"{source.name}: layer {layer}: the step of its activations is {step}, expected a positive number"
+        )

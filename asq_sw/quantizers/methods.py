@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from asq_sw.errors import InputError
+from asq_sw.errors import InputError, nearest
 from asq_sw.formats import GRID_RECORDS, WeightFormat
 from asq_sw.graph.graph import Graph, multipliers, nonnegative
 from asq_sw.quantizers import (
@@ -174,7 +174,7 @@ def choices(
     for name, choice in chosen.items():
         if choice.method not in METHODS:
             raise InputError(
-                f"layer {name}: quantizer {choice.method!r} is unknown, expected one of {', '.join(METHODS)}"
+                f"layer {name}: quantizer {choice.method!r} is unknown, expected one of {', '.join(METHODS)}{nearest(choice.method, METHODS)}"
             )
     return chosen
 

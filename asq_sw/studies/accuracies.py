@@ -26,6 +26,7 @@ from asq_sw.commands.options import Number
 from asq_sw.console import run
 from asq_sw.errors import InputError
 from asq_sw.files import writable_folder, write_text
+from asq_sw.terminal import Step, progress
 from asq_sw.train import CHECKPOINT, METRICS, Recipe, Trainer, read_config
 
 FIELDS = (
@@ -168,23 +169,27 @@ def _write(results: list[dict[str, Any]], path: Path) -> None:
     write_text(path, text.getvalue())
 
 
-def _timed(trainer: Trainer, folder: Path) -> None:
-    """Run to the end; ``time.json`` adds up the seconds of all sittings."""
+def _timed(trainer: Trainer, folder: Path, step: Step, before: int, rows: int) -> None:
+    """Run to the end, as one more than ``before`` of ``rows`` rows; ``time.json`` adds up the seconds of all sittings."""
     spent = folder / "time.json"
-    before = json.loads(spent.read_text())["seconds"] if spent.exists() else 0.0
+    earlier = json.loads(spent.read_text())["seconds"] if spent.exists() else 0.0
     start, written = time.monotonic(), -math.inf
 
-    def note(*_: Any) -> None:
+    def note() -> None:
         """From the start on and now and then, so that a process that is killed loses little."""
         nonlocal written
         if time.monotonic() - written > _NOTE_SECONDS:
             written = time.monotonic()
-            seconds = round(before + written - start, 1)
+            seconds = round(earlier + written - start, 1)
             write_text(spent, json.dumps({"seconds": seconds}) + "\n")
+
+    def told(done: int, steps: int, loss: float) -> None:
+        note()
+        step(before + done / steps, rows, f"{folder.name} ({before + 1} of {rows}), loss {loss:.3f}")
 
     note()
     try:
-        trainer.run(resume=True, progress=note)
+        trainer.run(resume=True, progress=told)
     finally:
         written = -math.inf
         note()
@@ -197,7 +202,10 @@ def _done(folder: Path, made: Recipe) -> bool:
     return len(path.read_text().splitlines()) == made.epochs + 1
 
 
-@click.command(help="Train every row of the table of accuracies; run again after an interrupt, it goes on.")
+@click.command(
+    help="Train every row of the table of accuracies; run again after an interrupt, it goes on.",
+    epilog="Example: asq accuracies --data cifar10_jpeg.npz --pretrained resnet20.npz -o accuracies",
+)
 @click.option("--data", "data_path", required=True, help="Image set.")
 @click.option("--pretrained", required=True, type=click.Path(), help="Full-precision weights to begin with.")
 @click.option("--model", default="resnet20", show_default=True)
@@ -228,7 +236,8 @@ def main(
         fields: dict[str, Any] = {"model": model, "quantizer": "fp32", "epochs": base_epochs, "limit": limit}
         first = Recipe.checked("base", rate=BASE_RATE, **fields)
         trainer = Trainer(first, data, start, folder / "base", (data_path, pretrained))
-        _timed(trainer, folder / "base")
+        with progress("accuracies") as step:
+            _timed(trainer, folder / "base", step, 0, 1)
         write_npz(base, trainer.network.parameters | trainer.network.buffers)
         click.echo(f"base: {trainer.history[-1]}")
     weights = read_weights(base)
@@ -236,15 +245,21 @@ def main(
     results = read(table)
     made = {row.name: recipe(row, epochs, rate, limit, model) for row in rows()}
     commands = {row.name: command_of(row, made[row.name]) for row in rows()}
-    for row in rows():
-        place, command = folder / row.name, commands[row.name]
-        if command in results:
-            continue
-        if not _done(place, made[row.name]):
-            if only and only not in row.name:
-                continue
-            _timed(Trainer(made[row.name], data, weights, place, (data_path, str(base))), place)
-        results[command] = found = _result(row, place)
+    trained = {name: _done(folder / name, recipe) for name, recipe in made.items()}
+    wanted = [
+        row for row in rows()
+        if commands[row.name] not in results and (trained[row.name] or not only or only in row.name)
+    ]  # fmt: skip
+    missing = sum(not trained[row.name] for row in wanted)
+    now = 0
+    for row in wanted:
+        place = folder / row.name
+        if not trained[row.name]:
+            with progress("accuracies") as step:
+                trainer = Trainer(made[row.name], data, weights, place, (data_path, str(base)))
+                _timed(trainer, place, step, now, missing)
+            now += 1
+        results[commands[row.name]] = found = _result(row, place)
         _write([results[c] for c in commands.values() if c in results], table)
         click.echo(f"{row.name}: {found['test_accuracy']:.2f}% in {found['seconds']:.0f} s")
     if not results:

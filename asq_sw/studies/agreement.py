@@ -104,7 +104,10 @@ def pooled(parts: list[tuple[int, list[Row]]]) -> list[Row]:
     ]
 
 
-@click.command(help="Compare the trained network of RUN in float32 and in integers.")
+@click.command(
+    help="Compare the trained network of RUN in float32 and in integers, beside what rounding alone changes.",
+    epilog="Example: asq agreement runs/post4 --data cifar10_jpeg.npz --json agreement.json",
+)
 @click.argument("run", type=click.Path(exists=True, file_okay=False))
 @click.option("--data", "data_path", required=True, help="Image set.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use N images of each part, drawn at random.")

@@ -27,7 +27,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from asq_sw.errors import InputError
+from asq_sw.errors import InputError, nearest
 
 WS, OS, IS = range(3)
 """Codes, for compiled kernels."""
@@ -96,7 +96,9 @@ def dataflow(name: str) -> Dataflow:
         For an unknown name.
     """
     if name not in DATAFLOWS:
-        raise InputError(f"dataflow is {name!r}, expected one of {', '.join(DATAFLOWS)}")
+        raise InputError(
+            f"dataflow is {name!r}, expected one of {', '.join(DATAFLOWS)}{nearest(name, DATAFLOWS)}"
+        )
     return DATAFLOWS[name]
 
 

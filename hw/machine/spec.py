@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from asq_sw.errors import InputError
+from asq_sw.errors import InputError, nearest
 from asq_sw.formats import ActivationFormat, WeightFormat
 from hw.machine.dataflows import DATAFLOWS
 from hw.nodes import DEFAULT_NODE, NODES
@@ -214,7 +214,7 @@ def _sentence(error: ValidationError, model: type[MachineSpec]) -> str:
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"{field} is not a field, expected one of {', '.join(model.model_fields)}"
+        return f"{field} is not a field, expected one of {', '.join(model.model_fields)}{nearest(field, model.model_fields)}"
     # The beginnings of pydantic's wordings.
     wanted = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     return f"{field} is {first['input']!r}, expected {wanted[0].lower()}{wanted[1:]}"

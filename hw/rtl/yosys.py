@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+import time
 from collections.abc import Sequence
 
 from asq_sw.errors import ToolError
 from asq_sw.files import temporary_folder
 from asq_sw.process import run_tool
+
+LOG = logging.getLogger("asq.yosys")
 
 # Yosys leaves the process when a command fails and writes its log to C's standard output: hence a process.
 _RUN_YOSYS = """
@@ -30,10 +34,12 @@ def run_yosys(commands: Sequence[str]) -> str:
     ToolError
         If a command fails, with the end of the log.
     """
+    start = time.monotonic()
     with temporary_folder("yosys") as folder:  # ABC that fails leaves its files there
         done = run_tool(
             [sys.executable, "-c", _RUN_YOSYS, *commands], env=os.environ | {"TMPDIR": str(folder)}
         )
+    LOG.debug("Yosys ran %d commands: %.1f s", len(commands), time.monotonic() - start)
     if done.returncode:
         log = (done.stdout + done.stderr).strip().splitlines()
         raise ToolError("Yosys failed: " + " | ".join(log[-3:]))

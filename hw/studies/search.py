@@ -26,11 +26,12 @@ import click
 
 from asq_sw.commands.options import Number
 from asq_sw.console import run
-from asq_sw.errors import InputError
+from asq_sw.errors import InputError, nearest
 from asq_sw.formats import ActivationFormat, WeightFormat
 from asq_sw.provenance import versions
 from asq_sw.sqnr import sqnr
 from asq_sw.studies.trained_operands import read_layer
+from asq_sw.terminal import notice, progress
 from asq_sw.workers import Workers
 from hw import carried
 from hw.nodes import NODES
@@ -150,7 +151,10 @@ def _one(task: _Task) -> dict[str, Any]:
     return measure_tile(tile, _cells(task.node, task.liberty), operands, clock_ns=task.clock_ns)
 
 
-@click.command(help="Measure broadcast tiles; run again after an interrupt, it goes on.")
+@click.command(
+    help="Measure the broadcast tiles of the space as one table; run again after an interrupt, it goes on.",
+    epilog="Example: asq search --part contenders --node nangate45 --jobs 2 -o tiles.json",
+)
 @click.option("--node", "nodes", multiple=True, type=click.Choice(list(NODES)), help="By default all.")
 @click.option(
     "--part",
@@ -180,7 +184,9 @@ def main(
         load_operands(path, space.INT4, ActivationFormat(4))  # before the work begins
     known = {tile.name: tile for tile in points()}
     if missing := [n for n in named if n not in known]:
-        raise InputError(f"--tile {missing[0]}: no such tile, expected one of {', '.join(known)}")
+        raise InputError(
+            f"--tile {missing[0]}: no such tile, expected the name of a tile of the space{nearest(missing[0], known)}"
+        )
     if clock_ns is not None and not liberty:
         raise InputError("--clock-ns without --liberty: rows of a node are at its own clock and parts of it")
     if liberty and nodes:
@@ -201,12 +207,13 @@ def main(
                     task = (place, _Task(tile, node, path, liberty, period * factor))
                     if place not in table["rows"] and task not in tasks:
                         tasks.append(task)
-    click.echo(f"{len(tasks)} tiles to measure, {len(table['rows'])} measured before", err=True)
+    notice(f"{len(tasks)} tiles to measure, {len(table['rows'])} measured before")
     table |= {"made_by": "python -m hw.studies.search", "versions": versions(("amaranth", "pyosys"))}
     start, done = monotonic(), 0
-    with Workers(jobs, "fork") as pool:
+    with progress("tiles") as step, Workers(jobs, "fork") as pool:
         waiting: dict[Future[dict[str, Any]], str] = {}
         left = iter(tasks)
+        step(0, len(tasks))
         while True:
             while len(waiting) < jobs and not (minutes is not None and monotonic() - start > 60 * minutes):
                 following = next(left, None)
@@ -220,12 +227,13 @@ def main(
                 table["rows"][place] = row
                 carried.write(output, table)
                 done += 1
-                spent = monotonic() - start
-                click.echo(
-                    f"{done}/{len(tasks)} {place}: {row['area_per_mac_um2']:.4g} um2, {row['energy_held_per_mac_fj']:.4g} fJ "
-                    f"held, {row['energy_per_mac_fj']:.4g} fJ streaming, slack {row['slack_ns']:.3g} ns; "
-                    f"about {spent / done * (len(tasks) - done) / 60:.0f} min left"
-                )
+                step(
+                    done, len(tasks),
+                    f"{done} of {len(tasks)}; {place}: {row['area_per_mac_um2']:.4g} um2, "
+                    f"{row['energy_held_per_mac_fj']:.4g} fJ held, {row['energy_per_mac_fj']:.4g} fJ streaming, "
+                    f"slack {row['slack_ns']:.3g} ns",
+                )  # fmt: skip
+    click.echo(f"{output}: {done} tiles measured now, {len(table['rows'])} in all")
 
 
 if __name__ == "__main__":

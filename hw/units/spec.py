@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from asq_sw.errors import InputError
+from asq_sw.errors import InputError, nearest
 from asq_sw.formats import GRIDS, MAX_BITS, MIN_BITS, ActivationFormat, WeightFormat, grids
 from hw.units.unit import LANES, UNITS, Part, Stimulus, Unit, imported, takers
 
@@ -198,7 +198,7 @@ class UnitSpec(Unit):
         if self.variant not in names:
             raise InputError(
                 f"variant is {self.variant!r}, expected one of {', '.join(names)} "
-                f"for {self.unit} and grid {self.weight.grid}"
+                f"for {self.unit} and grid {self.weight.grid}{nearest(self.variant, names)}"
             )
         bits, limit = self.abits + self.weight.storage_bits, self._entry.max_index_bits
         if bits > limit:

@@ -29,7 +29,7 @@ from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import In, Member, Out
 from numpy.typing import ArrayLike, NDArray
 
-from asq_sw.errors import InputError
+from asq_sw.errors import InputError, nearest
 from asq_sw.formats import MAX_BITS, MIN_BITS, ActivationFormat, WeightFormat
 from hw.rtl.adders import CARRY_SAVE_TREES, TREES, Operand, add_up, two_words
 from hw.rtl.hierarchy import Copies
@@ -131,9 +131,13 @@ class TileSpec(Unit):
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
                 raise InputError(f"{field} is {value!r}, expected a whole number from {low} to {high}")
         if self.tree not in TREES:
-            raise InputError(f"tree is {self.tree!r}, expected one of {', '.join(TREES)}")
+            raise InputError(
+                f"tree is {self.tree!r}, expected one of {', '.join(TREES)}{nearest(self.tree, TREES)}"
+            )
         if self.stage not in STAGES:
-            raise InputError(f"stage is {self.stage!r}, expected one of {', '.join(STAGES)}")
+            raise InputError(
+                f"stage is {self.stage!r}, expected one of {', '.join(STAGES)}{nearest(self.stage, STAGES)}"
+            )
         if (self.carry_save or self.stage == "tree") and self.tree not in CARRY_SAVE_TREES:
             raise InputError(
                 f"tree is {self.tree!r}, expected one of {', '.join(CARRY_SAVE_TREES)} to save carries"

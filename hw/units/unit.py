@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from asq_sw.errors import InputError
+from asq_sw.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from hw.units.operands import Operands
@@ -169,7 +169,7 @@ def kind(unit: str) -> Kind:
         For another name.
     """
     if unit not in UNITS:
-        raise InputError(f"unit is {unit!r}, expected one of {', '.join(UNITS)}")
+        raise InputError(f"unit is {unit!r}, expected one of {', '.join(UNITS)}{nearest(unit, UNITS)}")
     return UNITS[unit]
 
 

@@ -37,6 +37,8 @@ class Total(TypedDict):
     images_per_s: float
     tops: float
     tops_per_w: float
+    meets_clock: NotRequired[bool]
+    clock_mhz_reached: NotRequired[float]
 
 
 class Simulation(TypedDict):
@@ -107,6 +109,13 @@ class SweepRow(TypedDict):
     ofmap_kib: NotRequired[float]
     dram_gb_per_s: NotRequired[float]
     clock_mhz: NotRequired[float]
+    arrays: NotRequired[int]
+    frac_bits: NotRequired[int | None]
+    unit: NotRequired[str]
+    node: NotRequired[str]
+    dram: NotRequired[str]
+    ifmap_banks: NotRequired[int]
+    asq: NotRequired[str]
     total_cycles: int
     stall_cycles: int
     latency_s: float
@@ -120,7 +129,9 @@ class SweepRow(TypedDict):
     area_mm2: float
     dram_bytes: int
     meets_clock: bool
+    clock_mhz_reached: NotRequired[float]
     sqnr_db: float
+    top1_percent: NotRequired[float | None]
     tiled_cycles: NotRequired[int | None]
     tiled_latency_s: NotRequired[float | None]
     tiled_energy_uj: NotRequired[float | None]
@@ -205,6 +216,7 @@ class Contract(TypedDict):
 
 class Sparsity(TypedDict):
     layers: dict[str, Zeros]
+    images: NotRequired[int]
     rows: int
     cols: int
     provenance: Provenance
@@ -383,6 +395,78 @@ class MemoryPoint(TypedDict):
     source: str
 
 
+class Summary(TypedDict):
+    """The best tile of a grid and width, and what a network trained on it reaches."""
+
+    grid: str
+    wbits: int
+    abits: int
+    frac_bits: int | None
+    node: str
+    clock_ns: float
+    delay_ns: float
+    meets_clock: bool
+    area_per_mac_um2: float
+    energy_per_mac_fj: float
+    accuracy: float | None
+    seeds: int
+
+
+class Machine(TypedDict):
+    """A network on a whole machine made of such tiles."""
+
+    network: str
+    grid: str
+    wbits: int
+    abits: int
+    frac_bits: int | None
+    node: str
+    clock_mhz: float
+    meets_clock: bool
+    energy_uj: float
+    mac_uj: float
+    sram_uj: float
+    dram_uj: float
+    leakage_uj: float
+    memory_low_uj: float
+    memory_high_uj: float
+    images_per_s: float
+    peak_tops: float
+    tops: float
+    tops_per_w: float
+    mac_mm2: float
+    sram_mm2: float
+    area_mm2: float
+    peak_tops_per_mm2: float
+    tops_per_mm2: float
+
+
+class Roofline(TypedDict):
+    """A layer under the roof of its machine."""
+
+    network: str
+    name: str
+    kind: str
+    ops_per_byte: float
+    tops: float
+    roof_tops: float
+    peak_tops: float
+    dram_gb_per_s: float
+    bound: str
+    share: float
+    meets_clock: bool
+
+
+class MemoryRange(TypedDict):
+    """Published memory figures over the models' at a node: the least and the most."""
+
+    node: str
+    sram_low: float
+    sram_high: float
+    dram_low: float
+    dram_high: float
+
+
 class Report(TypedDict):
     """Every list of rows is also a CSV file of its name."""
 
@@ -403,3 +487,8 @@ class Report(TypedDict):
     nodes: NotRequired[list[Element]]
     engine: NotRequired[list[Engine]]
     memory: NotRequired[list[MemoryPoint]]
+    networks: NotRequired[list[str]]
+    summary: NotRequired[list[Summary]]
+    machines: NotRequired[list[Machine]]
+    roofline: NotRequired[list[Roofline]]
+    memory_ranges: NotRequired[list[MemoryRange]]

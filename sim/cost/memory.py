@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asq_sw.errors import InputError
+from asq_sw.errors import InputError, nearest
 from hw.nodes import DEFAULT_NODE, NODES
 
 HOROWITZ = "Horowitz, ISSCC 2014, figure 1.1.9 (45 nm, 0.9 V)"
@@ -105,7 +105,7 @@ DRAM: Mapping[str, tuple[float, str]] = {
 
 def _node(name: str) -> SramNode:
     if name not in SRAM:
-        raise InputError(f"node is {name!r}, expected one of {', '.join(SRAM)}")
+        raise InputError(f"node is {name!r}, expected one of {', '.join(SRAM)}{nearest(name, SRAM)}")
     return SRAM[name]
 
 
@@ -154,5 +154,5 @@ def dram_pj_per_bit(kind: str) -> float:
         For an unknown kind.
     """
     if kind not in DRAM:
-        raise InputError(f"dram is {kind!r}, expected one of {', '.join(DRAM)}")
+        raise InputError(f"dram is {kind!r}, expected one of {', '.join(DRAM)}{nearest(kind, DRAM)}")
     return DRAM[kind][0]

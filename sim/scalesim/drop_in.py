@@ -23,10 +23,10 @@ from asq_sw.errors import InputError
 from asq_sw.files import writable_folder, write_text
 from asq_sw.interop.scalesim import ScaleSimConfig, read_config
 from asq_sw.provenance import provenance
+from asq_sw.terminal import render
 from hw.machine.dataflows import dataflow
 from sim import closed_form
 from sim.limits import check_counts, check_figures, check_memory
-from sim.report import render
 from sim.scalesim import calc as scalesim_calc
 from sim.scalesim import replay as scalesim_replay
 from sim.scalesim import streams as scalesim_streams
@@ -405,6 +405,6 @@ def summary(result: ScaleSimResult) -> str:
             "-" if words is None else f"{words:,}",
         )
     return (
-        render(table)
+        render(table, ("DRAM words", "m", "n", "k", "mapping", "compute cycles"))
         + f"\n\n{sum(r.total_cycles for r in result.layers):,} cycles in {len(result.layers)} layers"
     )

@@ -13,6 +13,7 @@ import numpy as np
 from asq_sw.console import run
 from asq_sw.files import write_text
 from asq_sw.graph.models import MODELS
+from asq_sw.terminal import Step, progress
 from hw.machine.dataflows import dataflow
 from sim.accelerator import Accelerator
 from sim.exact.array import ExactArray, run_gemm
@@ -112,8 +113,10 @@ def compare(network: str, machine: Accelerator) -> Comparison:
     )
 
 
-def table(machines: list[Accelerator], networks: list[str]) -> str:
-    """The comparison as Markdown, one table a machine."""
+def table(
+    machines: list[Accelerator], networks: list[str], step: Step = lambda done, total, note="": None
+) -> str:
+    """The comparison as Markdown, one table a machine; ``step`` is told before each network."""
     lines = [
         "# How far each fidelity is off",
         "",
@@ -128,7 +131,7 @@ def table(machines: list[Accelerator], networks: list[str]) -> str:
         "fold ends with the last product, and fidelity 3 takes as many cycles more as the array has rows to "
         "drain the sums.",
     ]
-    for m in machines:
+    for i, m in enumerate(machines):
         lines += [
             "",
             f"## {m.rows}x{m.cols} {m.dataflow}, {m.grid} {m.wbits}-bit weights, {m.abits}-bit activations, "
@@ -138,7 +141,8 @@ def table(machines: list[Accelerator], networks: list[str]) -> str:
             "| DRAM bytes, 1 off 2 | 2, with pooling and adds |",
             "|---|---:|---:|---:|---:|---:|---:|---|---:|---:|",
         ]
-        for network in networks:
+        for j, network in enumerate(networks):
+            step(i * len(networks) + j, len(machines) * len(networks), f"{network}, {m.dataflow}")
             r = compare(network, m)
             lines.append(
                 f"| {r.network} | {r.exact:,} | {100 * (r.closed_array / r.exact - 1):+.1f}% "
@@ -149,16 +153,17 @@ def table(machines: list[Accelerator], networks: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-@click.command()
+@click.command(
+    help="Compare the three fidelities on every built-in network, weight- and output-stationary.",
+    epilog="Example: asq fidelity --network resnet18 -o fidelity.md",
+)
 @click.option("-o", "--output", default="-", help="Markdown file, - for standard output.")
 @click.option("--network", "networks", multiple=True, type=click.Choice(list(MODELS)), help="Only these.")
 def main(output: str, networks: tuple[str, ...]) -> None:
-    """Compare the three fidelities on every built-in network, weight- and output-stationary.
-
-    Example: python -m sim.studies.fidelity -o docs/fidelity.md
-    """
     machines = [Accelerator(dataflow=flow) for flow in ("ws", "os")]
-    write_text(output, table(machines, list(networks or MODELS)))
+    with progress("networks") as step:
+        text = table(machines, list(networks or MODELS), step)
+    write_text(output, text)
 
 
 if __name__ == "__main__":

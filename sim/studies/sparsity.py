@@ -22,11 +22,13 @@ import click
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
+from rich.table import Table
 
 from asq_sw.console import run
 from asq_sw.errors import InputError
 from asq_sw.files import write_text
 from asq_sw.provenance import provenance
+from asq_sw.terminal import render
 from asq_sw.window import Window
 from sim.workload import Workload
 
@@ -234,12 +236,27 @@ def read_shares(path: str | os.PathLike[str], workload: Workload) -> dict[str, f
     return shares
 
 
-@click.command(help="Zero operands of an exported integer network on an image set's test images.")
+@click.command(
+    help="Zero operands of an exported integer network on an image set's test images.",
+    epilog="Example: asq sparsity post4.npz --data cifar10_jpeg.npz -o zeros.json",
+)
 @click.argument("model", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--data", required=True, help="Image set.")
-@click.option("--images", default=64, show_default=True, help="How many, drawn at random.")
-@click.option("--rows", default=32, show_default=True)
-@click.option("--cols", default=32, show_default=True)
+@click.option(
+    "--limit",
+    "--images",
+    "images",
+    default=64,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Use N of the images, drawn at random.",
+)
+@click.option(
+    "--rows", default=32, show_default=True, type=click.IntRange(1, 1024), help="Rows of the array."
+)
+@click.option(
+    "--cols", default=32, show_default=True, type=click.IntRange(1, 1024), help="Columns of the array."
+)
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="JSON file, for asq simulate --zeros.")
 def main(model: Path, data: str, images: int, rows: int, cols: int, output: str | None) -> None:
     from asq_sw.data import load
@@ -253,15 +270,23 @@ def main(model: Path, data: str, images: int, rows: int, cols: int, output: str 
         }  # fmt: skip
         files = [str(model), *([data] if Path(data).exists() else [])]
         write_text(output, json.dumps(record | {"provenance": provenance(files)}, indent=1) + "\n")
-    click.echo(
-        "layer, zero activations %, zero weights %, gated MACs %, skipped vectors %, skipped weight rows %"
-    )
+    table = Table(title="Shares of zeros, %", title_justify="left", box=None, pad_edge=False)
+    table.add_column("layer")
+    for header in (
+        "zero activations",
+        "zero weights",
+        "gated MACs",
+        "skipped vectors",
+        "skipped weight rows",
+    ):
+        table.add_column(header, justify="right")
     for name, z in found.items():
         shares = (
             z.zero_activation / z.macs, z.zero_weight / z.macs, z.gated_share, z.skipped_share,
             z.zero_weight_rows / z.weight_rows,
         )  # fmt: skip
-        click.echo(", ".join([name, *(f"{100 * share:.1f}" for share in shares)]))
+        table.add_row(name, *(f"{100 * share:.1f}" for share in shares))
+    click.echo(render(table))
     macs = sum(z.macs for z in found.values())
     gated = sum(z.gateable for z in found.values())
     click.echo(f"all: {100 * gated / macs:.1f}% of {macs:,} MACs have a zero operand")

@@ -8,6 +8,7 @@ import json
 import random
 import re
 import struct
+import warnings
 import zipfile
 from typing import Any
 
@@ -197,7 +198,8 @@ def array(rng: random.Random, given: np.ndarray[Any, Any]) -> np.ndarray[Any, An
     if how < 0.25:
         kind = rng.choice(_TYPES)
         try:
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
                 return given.astype(kind)
         except (ValueError, TypeError):
             return np.zeros(given.shape, kind)
@@ -248,9 +250,9 @@ def npz(rng: random.Random, arrays: dict[str, Any]) -> bytes:
             order = rng.choice(("False", "False", "True", "None", "2"))
             raw[name] = _entry(shape, description, order, body, rng.choice((1, 1, 2, 3, 9)))
     out = io.BytesIO()
-    with zipfile.ZipFile(
-        out, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
-    ) as archive:
+    packing = rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+    with warnings.catch_warnings(), zipfile.ZipFile(out, "w", packing) as archive:
+        warnings.simplefilter("ignore")  # two of one name are meant
         for name, value in arrays.items():
             body = io.BytesIO()
             np.lib.format.write_array(body, np.asarray(value))

@@ -309,12 +309,18 @@ class Run(Target):
         }
 
     def read(self, folder: Path) -> None:
-        from asq_sw.train import integer_network, load_run
+        from asq_sw.data import Dataset, Part
+        from asq_sw.train import Trainer, integer_network, load_run
 
         recipe, network, _ = load_run(folder / "run")
         channels, height, width = recipe.input_shape
         network.forward(np.zeros((1, height, width, channels), np.float32))
         integer_network(folder / "run")
+        part = Part(np.zeros((1, height, width, channels), np.uint8), np.zeros(1, np.int64))
+        Trainer(recipe, Dataset(part, part), folder=folder / "run").load()
+
+    def prepare(self) -> None:
+        samples.run_folder()
 
 
 _KEPT: dict[str, bytes] = {}

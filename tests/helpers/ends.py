@@ -93,7 +93,7 @@ class Started:
             "TMPDIR": str(self.temporary), "ASQ_CACHE_DIR": str(folder / "cache"), "PYTHONPATH": str(places.ROOT),
             "NUMBA_NUM_THREADS": "1",
         }  # fmt: skip
-        module, *arguments = (word.format(self.place, **inputs) for word in COMMANDS[name])
+        module, *arguments = (word.format(self.place.name, **inputs) for word in COMMANDS[name])
         self.process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=folder, start_new_session=True,
@@ -122,7 +122,7 @@ class Started:
                 continue
         return found
 
-    def alone(self, seconds: float = 3.0) -> list[str]:
+    def alone(self, seconds: float = 10.0) -> list[str]:
         """Those that still run after so long at most."""
         until = time.monotonic() + seconds
         while (left := self.descendants()) and time.monotonic() < until:

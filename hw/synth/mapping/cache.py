@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import logging
 import os
 import zlib
 from pathlib import Path
@@ -50,7 +51,7 @@ def get(name: str) -> Any:
 def put(name: str, value: Any) -> None:
     """Keep a JSON value under ``name``; silently not where the folder cannot be written."""
     try:
-        with replacing(_path(name)) as temporary:
+        with replacing(_path(name), logging.DEBUG) as temporary:
             temporary.write_bytes(gzip.compress(json.dumps(value).encode(), 6, mtime=0))
     except (OSError, InputError):
         return

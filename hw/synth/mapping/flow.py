@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,7 @@ from hw.synth.mapping.buffers import buffered
 from hw.synth.netlists.netlist import Netlist, from_yosys
 from hw.synth.timing import Timing, analyze
 
+LOG = logging.getLogger("asq.synth")
 TOP = "top"
 _SAVE = "design -save gates"
 
@@ -257,9 +259,11 @@ def synthesize(
         *map(str, versions().items()),
     )
     mapped = cache.get(key)
+    LOG.debug("netlist at %.4g ns %s", clock_ns, "from the cache" if mapped else "by Yosys")
     if mapped is None:
         mapped = _run(rtlil, library, clock_ns, wires, only or tuple(recipes(rtlil, library)), keep)
         cache.put(key, mapped)
+    LOG.debug("recipe %s, the best of %d", mapped["recipe"], len(mapped["tried"]))
     netlist = buffered(from_yosys(mapped["yosys"], library, TOP))
     tried = {recipe: (area, delay) for recipe, (area, delay) in mapped["tried"].items()}
     return Mapped(netlist, analyze(netlist, wires), mapped["recipe"], tried)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
-from asq_sw.errors import InputError
+from asq_sw.errors import InputError, nearest
 from asq_sw.formats import GRIDS, ActivationFormat, WeightFormat, grids
 
 if TYPE_CHECKING:
@@ -105,4 +105,6 @@ def make(
             if order:
                 products.reorder(order)
             return products
-    raise InputError(f"variant is {name!r}, expected one of {', '.join(names(weight.grid))}")
+    raise InputError(
+        f"variant is {name!r}, expected one of {', '.join(names(weight.grid))}{nearest(name, names(weight.grid))}"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import places
 import pytest
 
 from asq_sw import console
-from asq_sw.cli import COMMANDS, main
+from asq_sw.cli import COMMANDS, SECTIONS, cli, main
 from asq_sw.errors import InputError, ToolError
 
 
@@ -24,14 +25,16 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_help_lists_every_command_and_imports_none() -> None:
     code = "import sys; from asq_sw.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
     done = subprocess.run(
-        [sys.executable, "-c", code + "assert 'numba' not in sys.modules, 'slow'"],
+        [sys.executable, "-c", code + "assert not {'numba', 'numpy', 'rich'} & set(sys.modules), 'slow'"],
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    for name, line in COMMANDS.items():
-        assert name in done.stdout
-        assert line.split()[0] in done.stdout
+    told = " ".join(done.stdout.split())
+    for name, entry in COMMANDS.items():
+        assert f" {name} {entry.help}" in told
+    assert [told.index(f"{title}:") for title in SECTIONS] == sorted(told.index(f"{t}:") for t in SECTIONS)
+    assert "_ASQ_COMPLETE=bash_source" in told
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -52,6 +55,25 @@ def test_every_command_has_help_with_an_example(command: str, capsys: pytest.Cap
         (["verilog", "pe", "--grid", "log", "-o", "-"], "post-paper"),
         (["report", "--quick", "-o", "/proc/nowhere"], "/proc/nowhere"),
         (["fly"], "fly"),
+        (["simulat", "resnet18"], "did you mean 'simulate'?"),
+        (["simulate", "resnet18", "--gird", "post"], "--grid"),
+        (["simulate", "resnt18"], "did you mean 'resnet18'?"),
+        (["simulate", "resnet18", "--grid", "post-papr"], "did you mean 'post-paper'?"),
+        (["simulate", "resnet18", "--dataflow", "wss"], "did you mean 'ws'?"),
+        (["synth", "pe", "--node", "nangate"], "did you mean 'nangate45'?"),
+        (["synth", "mutiplier"], "did you mean 'multiplier'?"),
+        (
+            ["verilog", "tile", "--variant", "one-hot-shft", "--frac-bits", "0"],
+            "did you mean 'one-hot-shift'?",
+        ),
+        (["fidelity", "--network", "alexnett"], "did you mean 'alexnet'?"),
+        (
+            ["train", "small_cnn", "--data", "digits", "--quantizer", "asq-uniforn", "-o", "/proc/nowhere"],
+            "did you mean 'asq-uniform'?",
+        ),
+        (["search", "--tile", "tile_nowhere", "-o", "/proc/nowhere.json"], "tile_nowhere"),
+        (["sweep", "resnet18", "--quiet", "-o", "s.csv"], "asq --quiet sweep"),
+        (["--quiet", "--verbose", "doctor"], "--verbose"),
         (["simulate"], "NETWORK"),
     ],
 )
@@ -66,6 +88,54 @@ def test_bad_input_is_one_line_and_status_2(
     assert printed.err.count("\n") == 1, printed.err
     assert printed.err.startswith("asq: error: ")
     assert words in printed.err
+
+
+def test_what_has_no_near_name_is_told_none(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["zzz"])
+    assert capsys.readouterr().err == "asq: error: No such command 'zzz'\n"
+
+
+@pytest.mark.parametrize("name", [name for name, entry in COMMANDS.items() if entry.where])
+def test_a_study_is_one_command_by_both_ways(name: str) -> None:
+    """The same click command: an option that one way has, the other has."""
+    module, _, attribute = COMMANDS[name].where.partition(":")
+    context = click.Context(cli)
+    assert cli.get_command(context, name) is getattr(importlib.import_module(module), attribute)
+
+
+def completed(line: str, more: str = "") -> set[str]:
+    """What the shell is given for the last word of a line."""
+    code = "import sys; from asq_sw.cli import main\ntry: main([])\nexcept SystemExit: pass\n"
+    words = line.split(" ")
+    done = subprocess.run(
+        [sys.executable, "-c", code + more],
+        capture_output=True,
+        text=True,
+        env=os.environ
+        | {"_ASQ_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)},
+    )
+    assert done.returncode == 0, done.stderr
+    return {line.partition(",")[2] for line in done.stdout.split()}
+
+
+def test_commands_are_completed_without_an_import() -> None:
+    found = completed("asq s", "assert not {'numba', 'amaranth'} & set(sys.modules), 'slow'")
+    assert found == {name for name in COMMANDS if name.startswith("s")} > {"simulate", "synth"}
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("asq --v", {"--version", "--verbose"}),
+        ("asq verilog m", {"multiplier"}),
+        ("asq synth pe --node s", {"sky130hd"}),
+        ("asq verilog pe --grid fp", {"fp4"}),
+        ("asq search --op", {"--operands"}),
+    ],
+)
+def test_options_and_names_are_completed(line: str, found: set[str]) -> None:
+    assert completed(line) == found
 
 
 def test_module_is_the_command() -> None:

@@ -78,7 +78,8 @@ def test_sums_are_exact_by_the_json_alone(tile: TileSpec, tmp_path: Path) -> Non
     result = asq(
         "verilog", *shlex.split(tile.options), "--corrections", f"{tmp_path}/c.json", "-o", f"{tmp_path}/t.v"
     )
-    assert (result.exit_code, result.output) == (0, f"{tmp_path}/t.v: module {tile.name}\n")
+    assert (result.exit_code, result.stdout) == (0, f"{tmp_path}/t.v: module {tile.name}\n")
+    assert result.stderr == f"asq: wrote {tmp_path}/t.v\nasq: wrote {tmp_path}/c.json\n"
     held = json.loads((tmp_path / "c.json").read_text())
     ports = {port["name"]: port for port in held["ports"]}
     codes = [code for code, word in enumerate(held["stored"]) if word is not None]

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from asq_sw import terminal
+from asq_sw.cli import cli
 from asq_sw.errors import InputError
 from asq_sw.formats import ActivationFormat, WeightFormat
 from asq_sw.studies.trained_operands import read_layer
 from hw.carried import OPERANDS
 from hw.carried import tiles as carried_tiles
 from hw.nodes import NODES
+from hw.studies import search
 from hw.studies.search import key, load_operands, measure_tile, points
 from hw.studies.space import INT4, POST4
 from hw.synth.libraries import library as libraries
@@ -99,3 +107,26 @@ def test_operands_that_are_no_layer_are_refused(tmp_path) -> None:  # type: igno
     np.savez(tmp_path / "o.npz", weights=np.zeros((4, 2)))
     with pytest.raises(InputError, match="map is missing"):
         load_operands(tmp_path / "o.npz", WeightFormat("int", 4), ActivationFormat(4))
+
+
+def test_the_command_measures_what_is_missing_and_says_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = dict.fromkeys(("area_per_mac_um2", "energy_held_per_mac_fj", "energy_per_mac_fj", "slack_ns"), 1.0)
+    monkeypatch.setattr(search, "_one", lambda task: row)
+    monkeypatch.setattr(search, "Workers", lambda jobs, way: ThreadPoolExecutor(jobs))
+    monkeypatch.setattr(terminal, "FIRST_SECONDS", 0.0)
+    named = [word for tile in points("contenders")[:2] for word in ("--tile", tile.name)]
+    output = tmp_path / "t.json"
+    arguments = ["search", *named, "--node", "nangate45", "-o", str(output)]
+    done = CliRunner().invoke(cli, arguments)
+    assert (done.exit_code, done.stdout) == (0, f"{output}: 2 tiles measured now, 2 in all\n")
+    lines = done.stderr.splitlines()
+    assert lines[0] == "cli search: 2 tiles to measure, 0 measured before"
+    assert lines[1] == "cli search: tiles: 0%"
+    assert re.match(
+        r"cli search: tiles: 50%, about \d+ s left, 1 of 2; nangate45 .*: 1 um2, 1 fJ held", lines[2]
+    )
+    assert lines[4:] == [f"asq: wrote {output}"]
+    assert list(json.loads(output.read_text())["rows"].values()) == [row, row]
+    assert "0 tiles measured now, 2 in all" in CliRunner().invoke(cli, arguments).stdout
