@@ -46,10 +46,11 @@ def build(
     Raises
     ------
     InputError
-        If the folder cannot be written (checked first), a network cannot be had or an option is out of range.
+        If a network cannot be had or the folder cannot be written (both checked first), or an option is out of range.
     """
+    loaded = networks(given)
     target = writable_folder(folder)
-    request = Request(options or ReportOptions(), step, measure, networks(given))
+    request = Request(options or ReportOptions(), step, measure, loaded)
     sections = WHOLE if whole else QUICK
     rows: dict[str, Any] = {}
     for number, file in enumerate((OPENING, *sections)):

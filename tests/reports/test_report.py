@@ -196,6 +196,7 @@ def test_networks_are_any_and_bad_ones_are_refused_before_any_work(tmp_path: Pat
     ):
         with pytest.raises(InputError, match=said):
             build(tmp_path / "report", measure=never, given=given)
+    assert not (tmp_path / "report").exists()
     topology = tmp_path / "mine.csv"
     topology.write_text("Layer, M, N, K,\none, 100, 32, 64,\ntwo, 10, 300, 20,\n")
     page = build(tmp_path / "report", measure=carried_units, given=[str(topology), "mobilenet_v2", "alexnet"])
