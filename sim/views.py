@@ -39,7 +39,7 @@ def frame(rows: Rows) -> DataFrame:
     try:
         import pandas
     except ImportError:
-        raise missing("to_pandas", "pandas", "pandas") from error
+        raise missing("to_pandas", "pandas", "pandas") from None
     return pandas.DataFrame([dict(row) for row in rows])
 
 
