@@ -156,6 +156,7 @@ def test_long_commands_say_how_far_they_are(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(terminal, "FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(terminal, "LONGEST_SECONDS", 0.0)
     assert asq("-q", *arguments.format(tmp_path / "quiet").split()) == 0
     assert capsys.readouterr().err == ""
     assert asq(*arguments.format(tmp_path).split()) == 0

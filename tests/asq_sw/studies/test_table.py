@@ -17,6 +17,7 @@ from asq_sw.train import Recipe
 
 def test_rows_are_kept_and_name_their_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal, "FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(terminal, "LONGEST_SECONDS", 0.0)
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (150, 32, 32, 3)).astype(np.uint8), rng.integers(0, 10, 150)
     np.savez(

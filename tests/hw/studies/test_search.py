@@ -116,6 +116,7 @@ def test_the_command_measures_what_is_missing_and_says_how_far_it_is(
     monkeypatch.setattr(search, "_one", lambda task: row)
     monkeypatch.setattr(search, "Workers", lambda jobs, way: ThreadPoolExecutor(jobs))
     monkeypatch.setattr(terminal, "FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(terminal, "LONGEST_SECONDS", 0.0)
     named = [word for tile in points("contenders")[:2] for word in ("--tile", tile.name)]
     output = tmp_path / "t.json"
     arguments = ["search", *named, "--node", "nangate45", "-o", str(output)]
