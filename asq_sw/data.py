@@ -284,7 +284,8 @@ def _part(images: Array, labels: Array | None, source: str, name: str) -> Part:
         images = images.transpose(0, 2, 3, 1)
     if images.ndim != 4 or images.dtype != np.uint8 or 0 in images.shape[1:]:
         raise InputError(
-            f"{source}: images of {name} are {images.dtype} of shape {images.shape}, expected uint8 (N, H, W, C)"
+            f"{source}: images of {name} are {images.dtype} of shape {images.shape}, "
+            "expected uint8 (N, H, W, C), no size of 0"
         )
     labels = np.asarray(labels).reshape(-1)
     if labels.dtype.kind not in "ui" or len(labels) != len(images):

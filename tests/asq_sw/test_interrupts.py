@@ -24,6 +24,8 @@ INSTANTS = {
 }
 """Seconds after the start: while it imports, and while it works."""
 MOST_SECONDS = 2.0
+QUICK = ("simulate", "train", "search")
+"""Of the default run."""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,9 @@ def interrupt(name: str, seconds: float, whole_group: bool, folder: Path, inputs
     assert left == []
 
 
-@pytest.mark.parametrize("name", INSTANTS)
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in INSTANTS]
+)
 def test_interrupted(name: str, tmp_path: Path, inputs: dict[str, str]) -> None:
     for number, seconds in enumerate(INSTANTS[name]):
         # A terminal sends the signal to all processes of the group, `kill -INT` to one.

@@ -79,6 +79,13 @@ def prepared(folder: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
+def _begin(limit: Callable[[], None] | None) -> None:
+    """As from a terminal: a test run in the background ignores interrupts, and its processes would too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if limit is not None:
+        limit()
+
+
 class Started:
     """A command that runs, with a cache and temporary files of its own in ``folder``."""
 
@@ -97,7 +104,7 @@ class Started:
         self.process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=folder, start_new_session=True,
-            preexec_fn=limit,
+            preexec_fn=lambda: _begin(limit),
         )  # fmt: skip
 
     def end(self, signal_: int | None = None, whole_group: bool = False) -> tuple[int, str, float]:

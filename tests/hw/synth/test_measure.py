@@ -314,7 +314,7 @@ def test_command_reads_a_liberty_file(tmp_path):
         (["pe", "--liberty", "absent.lib"], "absent.lib: no such file"),
         (["pe", "--liberty", "x.lib", "--node", "asap7"], "both --node and --liberty"),
         (["pe", "--weights", "w.npz"], "only one of --weights and --activations"),
-        (["pe", "--clock-ns", "-1"], "clock period is -1.0 ns, expected a positive number"),
+        (["pe", "--clock-ns", "-1"], "--clock-ns': -1.0 is not in the range x>0"),
         (["pe", "--variant", "magic"], "variant is 'magic'"),
         (["pe", "--sweep", "1,fast"], "--sweep is '1,fast'"),
         (["pe", "--sweep", "1", "--parts"], "--sweep is given with"),
