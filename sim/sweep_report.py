@@ -42,7 +42,7 @@ def pareto_table(result: SweepResult, objective: str, most: int = 15) -> str:
         table.add_row(*cells, *(text(row) for text in columns.values()))
     if len(front) > most:
         table.caption = f"and {len(front) - most} more"
-    return render(table, ("util.", "images/s", "MHz reached", "SQNR dB", "top-1 %"))
+    return render(table, ("util.", "images/s", "SQNR dB", "top-1 %"))
 
 
 def sweep_notes(result: SweepResult) -> list[str]:

@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         "--workers", "2", "-o", "{}/out.csv",
     ),
     "train": (
-        "asq_sw", "train", "small_cnn", "--data", "digits", "--wbits", "2", "--abits", "2", "--epochs", "8", "--batch", "64",
+        "asq_sw", "train", "small_cnn", "--data", "digits", "--wbits", "2", "--abits", "2", "--epochs", "24", "--batch", "64",
         "--rate", "0.1", "--resume", "-o", "{}/run",
     ),
     "synth": ("asq_sw", "synth", "tile", "--rows", "4", "--cols", "4", "--json", "{}/cost.json"),

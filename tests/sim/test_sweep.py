@@ -270,8 +270,11 @@ def test_survivors_without_margin_are_the_front() -> None:
     assert set(survivors(values, 0.0)) <= set(survivors(values, 0.2))
 
 
-def test_a_missed_clock_is_not_of_the_front(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missed_clock_is_not_of_the_front(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """POST at 4 bits on nangate45: its element takes 1.67 ns, 598 MHz; a faster clock would win by latency."""
+    monkeypatch.setenv("COLUMNS", "160")
     reached = 1e3 / unit_cost(WeightFormat("post", 4), 4).delay_ns
     plan = Sweep("resnet20", (("clock_mhz", (400.0, 500.0, 700.0)),))
     rows = run(plan, tmp_path / "a.csv", workers=1).table.to_pylist()
