@@ -67,7 +67,7 @@ def test_killed_while_writing_loses_nothing(tmp_path: Path) -> None:
     )
     folder = tmp_path / "killed"
     reached = 0
-    for _ in range(3):
+    for _ in range(2):
         process = subprocess.Popen(
             [sys.executable, "-c", script, str(folder)], stdout=subprocess.PIPE, text=True
         )
@@ -117,7 +117,16 @@ def test_another_recipe_is_not_resumed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "method", ["fp32", "asq-post", "lsq", "lsq-plus", "pact", "dorefa", "qil", "daq", "apot"]
+    "method",
+    [
+        "fp32",
+        "asq-post",
+        "qil",
+        *(
+            pytest.param(m, marks=pytest.mark.slow)
+            for m in ("lsq", "lsq-plus", "pact", "dorefa", "daq", "apot")
+        ),
+    ],
 )
 def test_every_method_learns(method: str) -> None:
     bits = 1 if method == "daq" else 3

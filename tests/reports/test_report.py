@@ -185,6 +185,7 @@ def test_long_tables_are_folded_and_names_stand_left(folder: Path) -> None:
     assert table.numeric == [False, True, False]
 
 
+@pytest.mark.slow
 def test_networks_are_any_and_bad_ones_are_refused_before_any_work(tmp_path: Path) -> None:
     def never(options: ReportOptions, step: Step) -> list[dict]:
         raise AssertionError("work began")

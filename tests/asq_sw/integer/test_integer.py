@@ -138,7 +138,16 @@ def test_mantissa_is_the_nearest_of_16_bits() -> None:
 
 
 @pytest.mark.parametrize(
-    "method", ["asq-post", "lsq", "qil", "asq-apot", "daq", "asq-fp4", "pact", "asq-nf4", "asq-int-full"]
+    "method",
+    [
+        "asq-post",
+        "lsq",
+        "qil",
+        *(
+            pytest.param(m, marks=pytest.mark.slow)
+            for m in ("asq-apot", "daq", "asq-fp4", "pact", "asq-nf4", "asq-int-full")
+        ),
+    ],
 )
 def test_every_method_exports(method: str) -> None:
     """An untrained residual network: integers follow the fake-quantized network closely."""

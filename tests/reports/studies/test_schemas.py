@@ -113,6 +113,7 @@ def test_sweep(tmp_path: Path, refine: list[str]) -> None:
         check("sweep", row)
 
 
+@pytest.mark.slow
 def test_synth(tmp_path: Path) -> None:
     small = ["multiplier", "--grid", "int", "--wbits", "2", "--abits", "2"]
     check("synth", written(tmp_path, "synth", *small, "--parts"))
