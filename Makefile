@@ -11,7 +11,7 @@ report: $(STAMP)          ## the main job: install, then the quick cross-check r
 	$(BIN)/asq report --quick -o report
 
 test: $(STAMP)            ## the default test suite
-	$(BIN)/python -m pytest -n 2 -m "not slow and not benchmark and not fuzz"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not benchmark and not fuzz"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

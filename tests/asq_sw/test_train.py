@@ -57,6 +57,7 @@ def test_resumed_run_ends_with_the_same_bytes(tmp_path: Path) -> None:
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_killed_while_writing_loses_nothing(tmp_path: Path) -> None:
     """A process that checkpoints all the time is killed, again and again; each time it goes on."""
     script = (

@@ -177,6 +177,7 @@ def test_bad_options_are_one_line_and_status_2(args: list[str], message: str, ca
     assert not Path("c.json").exists()
 
 
+@pytest.mark.slow
 def test_synth_measures_the_tile_that_is_meant() -> None:
     """The record names the options and no dataflow; a plain tile's record is another."""
     words = shlex.split(

@@ -132,7 +132,7 @@ def test_every_product_is_the_definitions(grid: str, variant: str, bits: int, si
         np.testing.assert_array_equal(ours, theirs)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=24, deadline=None)
 @given(st.data())
 def test_any_tile(data: st.DataObject) -> None:
     """Any widths, F, shape, tree, sharing: random operands and the extremes, sums over several cycles."""

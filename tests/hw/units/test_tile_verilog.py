@@ -51,6 +51,7 @@ def tile_run(spec: TileSpec) -> Run:
     return Run(spec, True, inputs, {"acc": sums})
 
 
+@pytest.mark.slow
 def test_tiles_under_verilator(tmp_path: Path) -> None:
     """Packed ports, merged modules, enable and reset against the model, from any power-up state."""
     runs = [

@@ -19,12 +19,12 @@ def test_multipliers_and_arrays(tmp_path: Path) -> None:
         UnitSpec("multiplier", WeightFormat(grid, bits), abits, (bits + abits) % 2 == 1)
         for grid, bits in FORMATS
         if bits <= 4
-        for abits in (2, 4)
+        for abits in (4,)
     ]
     specs += [UnitSpec("multiplier", WeightFormat(grid, 8), 8) for grid in GRIDS if legal(grid, 8)]
     specs += [UnitSpec("multiplier", WeightFormat(grid, 4), 4, variant="table") for grid in GRIDS]
     runs = [multiplier_run(spec) for spec in specs]
-    assert sum(run.checked() for run in runs) > 5 * 2**16
+    assert sum(run.checked() for run in runs) > 4 * 2**16
     for grid, bits, abits, signed in (("post", 4, 4, False), ("post", 8, 8, True), ("int", 8, 8, False)):
         for dataflow, skew in (("ws", True), ("os", False)):
             weight = WeightFormat(grid, bits)
